@@ -1,0 +1,78 @@
+# The whole developer interface. Needs make and Python 3.11 or later; everything else comes from the lock files.
+#
+#   make run     start on 127.0.0.1:8000 with the demo patients and without authentication
+#   make test    the test suite with its coverage gate
+#   make check   lint, format, types, rule content, rule mutations
+#   make bench   time one call against a bare constant answer
+#   make lock    write requirements/*.txt again from pyproject.toml
+#   make clean   remove what the other targets made
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+# The first that runs, is recent enough and can make virtual environments; a name on PATH may do none of these.
+PYTHON_FITS = -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
+PYTHON ?= $(shell for name in python3.13 python3.12 python3.11 python3; do \
+	"$$name" $(PYTHON_FITS) && echo "$$name" && break; done)
+HOST ?= 127.0.0.1
+PORT ?= 8000
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+LOCK := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras \
+	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
+
+.PHONY: help run test check bench lock clean
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+run: $(VENV)/.run
+	@TOCSIN_PROFILE=sandbox TOCSIN_AUTH=off TOCSIN_DEMO=on exec $(BIN)/tocsin serve --host $(HOST) --port $(PORT)
+
+test: $(VENV)/.dev
+	@$(BIN)/python -m pytest --cov --cov-report=term
+
+check: $(VENV)/.dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/tocsin rules lint
+	$(BIN)/python -m rules.engine.mutation
+
+bench: $(VENV)/.dev
+	@$(BIN)/python -m tests.bench
+
+lock: $(VENV)/.dev
+	$(LOCK) $(UPGRADE) --output-file requirements/run.txt pyproject.toml
+	$(LOCK) $(UPGRADE) --only-build-deps --build-deps-for editable \
+		--constraint requirements/run.txt --output-file requirements/build.txt pyproject.toml
+	$(LOCK) $(UPGRADE) --extra dev --constraint requirements/run.txt --constraint requirements/build.txt \
+		--output-file requirements/dev.txt pyproject.toml
+
+clean:
+	rm -rf $(VENV) build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find hooks rules service tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Each stamp is newer than the lock files its packages came from, so that a second call installs nothing.
+$(VENV)/.python:
+	@"$(PYTHON)" $(PYTHON_FITS) || { \
+		echo "$(or $(PYTHON),What was found on PATH) is not Python 3.11 or later with venv and ensurepip." >&2; \
+		echo "On Debian or Ubuntu: apt-get install python3 python3-venv." >&2; \
+		echo "To use another one: make PYTHON=/path/to/python3 ..." >&2; exit 1; }
+	@"$(PYTHON)" -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.run: $(VENV)/.python requirements/run.txt requirements/build.txt pyproject.toml service/__init__.py
+	@echo "Installing the packages of requirements/run.txt into $(VENV)" >&2
+	@$(PIP) --require-hashes -r requirements/run.txt -r requirements/build.txt
+	@$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run requirements/dev.txt
+	@echo "Installing the packages of requirements/dev.txt into $(VENV)" >&2
+	@$(PIP) --require-hashes -r requirements/dev.txt
+	@touch $@

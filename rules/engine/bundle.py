@@ -1,0 +1,146 @@
+"""The bundle: everything the rules are made of, loaded and checked together, named by one digest."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator, Mapping
+from importlib import resources
+from pathlib import Path as FilePath
+
+import msgspec
+
+from rules.engine.catalogue import RuleFile
+from rules.engine.codes import CodeIndex
+from rules.engine.errors import BundleError, Problem
+from rules.engine.outcome import Outcome, Reason
+from rules.engine.overlay import Overlay
+from rules.engine.parts import Parts, read_parts
+from rules.engine.program import Program, build_programs
+from rules.engine.registers import Evidence, OrderTemplate
+from rules.engine.rule import HOOK_ALIASES, Rule
+from rules.engine.text import placeholders
+from rules.engine.units import Units
+
+__all__ = ["Bundle", "Schedule", "bundled_root", "check", "load"]
+
+
+def bundled_root() -> FilePath:
+    """The directory of the bundled rules."""
+    return FilePath(str(resources.files("rules")))
+
+
+class Schedule(msgspec.Struct, frozen=True):
+    """What one hook evaluates: rules of the first phase, rules that read what others did, and rules that are
+    switched off.
+    """
+
+    first: tuple[Program, ...]
+    second: tuple[Program, ...]
+    off: Mapping[str, Outcome]
+
+
+class Bundle:
+    """Loaded rules with all they point to. Read-only after loading, so every thread may share it.
+
+    `digest` is "sha256:<hex>" over the content of rules, tests excepted, codes, units, facts, orders,
+    evidence and overlay.
+    """
+
+    def __init__(self, parts: Parts) -> None:
+        content = parts.content
+        self.version = parts.version
+        self.digest = parts.digest
+        self.vocabulary = content.vocabulary
+        self.codes: CodeIndex = parts.codes
+        self.units: Units = parts.units
+        self.evidence: Mapping[str, Evidence] = content.evidence
+        self.orders: Mapping[str, OrderTemplate] = content.orders
+        self.overlay = content.overlay
+        self.files: Mapping[str, RuleFile] = {file.folder: file for file in parts.files}
+        self.programs = build_programs(
+            [file.unit for file in parts.files if file.unit is not None], parts.module
+        )
+        self.warnings = tuple(sorted(problem for problem in parts.problems if problem.severity == "warning"))
+        self._schedules: dict[str, Schedule] = {}
+        self._needed: dict[str, frozenset[str]] = {}
+
+    @property
+    def rules(self) -> Mapping[str, Rule]:
+        """Every rule by id, retired ones included."""
+        return {rule_id: program.rule for rule_id, program in self.programs.items()}
+
+    def schedule(self, hook: str) -> Schedule:
+        """The programs of a hook. A hook no rule names, and which stands for no other, has none."""
+        if hook not in self._schedules:
+            self._schedules[hook] = self._plan(HOOK_ALIASES.get(hook, hook))
+        return self._schedules[hook]
+
+    def needed(self, hook: str) -> frozenset[str]:
+        """Facts that the hook's rules read, show or ask for; nothing else has to be extracted."""
+        if hook not in self._needed:
+            plan = self.schedule(hook)
+            names = {name for program in (*plan.first, *plan.second) for name in _facts_of(program)}
+            self._needed[hook] = frozenset(name for name in names if not self.vocabulary.spec(name).engine)
+        return self._needed[hook]
+
+    def _plan(self, hook: str) -> Schedule:
+        first, second, off = [], [], {}
+        for program in self.programs.values():
+            if hook not in program.rule.hooks or program.rule.status == "retired":
+                continue
+            reason = self.switched_off(program.rule)
+            if reason is not None:
+                off[program.rule.id] = program.outcome("excluded", reason)
+            elif any(self.vocabulary.spec(name).engine for name in program.facts):
+                second.append(program)
+            else:
+                first.append(program)
+        return Schedule(tuple(first), tuple(second), off)
+
+    def switched_off(self, rule: Rule) -> Reason | None:
+        """Why the site does not run the rule; None when it does."""
+        why = self.overlay.modules_off.get(rule.module)
+        if why is not None:
+            return Reason("MODULE", f"The {rule.module} rules are switched off at this site: {why}")
+        return Reason("MODE", "Switched off at this site") if rule.mode == "off" else None
+
+
+def _facts_of(program: Program) -> Iterator[str]:
+    yield from program.facts
+    yield from program.rule.show
+    yield from program.rule.ask
+    for card in program.rule.card.values():
+        for text in card.texts:
+            yield from (name[5:] for name in placeholders(text) if name.startswith("fact:"))
+
+
+def load(
+    root: FilePath | None = None,
+    *,
+    overlay: Overlay | None = None,
+    snomed_extension: bool = True,
+    now: datetime.date | None = None,
+) -> Bundle:
+    """Load the rules at `root` (the bundled ones by default) with a site's overlay.
+
+    BundleError with every error found anywhere. Warnings, among them rules past their review date when `now`
+    is given,
+    stay in `Bundle.warnings`.
+    """
+    parts = read_parts(root or bundled_root(), overlay or Overlay(), snomed_extension, now)
+    errors = [problem for problem in parts.problems if problem.severity == "error"]
+    if errors:
+        raise BundleError(errors)
+    return Bundle(parts)
+
+
+def check(
+    root: FilePath | None = None,
+    *,
+    overlay: Overlay | None = None,
+    snomed_extension: bool = True,
+    now: datetime.date | None = None,
+) -> list[Problem]:
+    """Everything `load` would complain or warn about, sorted by place."""
+    parts = read_parts(root or bundled_root(), overlay or Overlay(), snomed_extension, now)
+    return sorted(set(parts.problems))

@@ -1,0 +1,77 @@
+"""Checks of a site overlay against the bundle it is laid over, and of the order templates against the value
+sets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from rules.engine.catalogue import RuleFile
+from rules.engine.content import Content
+from rules.engine.errors import Problem
+from rules.engine.overlay import Overlay
+from rules.engine.rule import Rule
+
+__all__ = ["site_problems"]
+
+
+def site_problems(files: Sequence[RuleFile], content: Content) -> list[Problem]:
+    """What the site's settings say that the bundle cannot follow, and the contacts its cards still miss."""
+    rules = {file.folder: file.rule for file in files if file.rule is not None}
+    overlay = content.overlay
+    found = list(_unknown(overlay, "rules", overlay.rules, {file.folder for file in files}, "R050", "rule"))
+    if content.sets:
+        found += _unknown(overlay, "codes", overlay.codes, content.sets, "R053", "value set")
+        found += _order_sets(content)
+    if content.analytes:
+        found += _unknown(overlay, "upper_limits", overlay.upper_limits, content.analytes, "R056", "analyte")
+        found += _unknown(overlay, "units", overlay.units, content.analytes, "R056", "analyte")
+    return [*found, *_params(overlay, rules), *_contacts(overlay, rules.values())]
+
+
+def _unknown(
+    overlay: Overlay, key: str, names: Iterable[str], known: Iterable[str], code: str, what: str
+) -> Iterator[Problem]:
+    for name in names:
+        if name not in known:
+            yield overlay.problem(code, f"no {what} is called {name}", (key, name))
+
+
+def _params(overlay: Overlay, rules: Mapping[str, Rule]) -> Iterator[Problem]:
+    for rule_id, settings in overlay.rules.items():
+        rule = rules.get(rule_id)
+        for name in settings.params if rule else ():
+            path = ("rules", rule_id, "params", name)
+            spec = rule.params.get(name) if rule else None
+            if spec is None:
+                yield overlay.problem("R051", f"{rule_id} has no parameter {name}", path)
+            elif not spec.min <= settings.params[name] <= spec.max:
+                yield overlay.problem("R052", f"{name} must lie between {spec.min} and {spec.max}", path)
+            elif spec.value != settings.params[name]:
+                yield overlay.problem("R052", f"{name} must be a whole number", path)
+
+
+def _order_sets(content: Content) -> Iterator[Problem]:
+    for name, order in content.orders.items():
+        for one in order.sets:
+            if one not in content.sets:
+                yield content.orders_document.problem(
+                    "R028", f"no value set is called {one}", ("orders", name, "sets")
+                )
+
+
+def _contacts(overlay: Overlay, rules: Iterable[Rule]) -> Iterator[Problem]:
+    """A card that tells people to call must know whom; without the number it says that none is configured."""
+    users: dict[str, list[str]] = {}
+    for rule in rules:
+        for name in rule.contacts:
+            users.setdefault(name, []).append(rule.id)
+    for name, ids in users.items():
+        if name not in overlay.contacts:
+            message = f"contact '{name}' has no number; cards of {', '.join(ids)} will say so"
+            yield overlay.problem("R055", message, ("contacts",), warning=True)
+    for name in overlay.contacts:
+        if name not in users:
+            yield overlay.problem(
+                "R054", f"no card names the contact '{name}'", ("contacts", name), warning=True
+            )

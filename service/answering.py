@@ -1,0 +1,215 @@
+"""One hook call from typed request to cards: record, facts, decision, policy, cards. No I/O and no clock.
+
+Everything that was seen, left out or cut on the way is kept beside the Decision, so that an explanation and
+a log line show the same call. Source: CDS Hooks 2.0.1.
+"""
+
+import datetime as dt
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from hooks import Card, Context, Response
+from rules.engine import Decision, evaluate
+from service.cards import Writer
+from service.decode import Problem
+from service.facts.dates import Calendar
+from service.facts.derivation import Derivation
+from service.facts.extract import extract
+from service.facts.laboratory import unreadable
+from service.facts.reading import read, read_drafts
+from service.facts.record import Record
+from service.facts.results import Result
+from service.knowledge import Knowledge
+from service.outcomes import Outcome
+from service.policy import Coverage, Shown, between_phases, coverage, fold, suppress
+from service.prefetch import Gathered
+from service.resources import Resource
+
+__all__ = ["POLICY_FACTS", "Answer", "Call", "decide", "explanation"]
+
+# Facts that coverage and suppression read, whatever the rules of the hook read.
+POLICY_FACTS = frozenset(
+    {
+        "person.age",
+        "person.sex",
+        "person.deceased",
+        "person.pregnant",
+        "pain.axial.current",
+        "pain.back.current",
+        "pain.hip.current",
+        "pain.pelvic.current",
+        "pain.thoracic.current",
+        "pain.progressive",
+        "neuro.any_new",
+        "care.palliative",
+        "care.known_and_managed",
+        "care.cancer_referral_active",
+        "imaging.studies",
+        "orders.active",
+        "orders.draft",
+    }
+)
+
+# What a prefetch key holds, in the words of a card.
+_DATA = {
+    "patient": "personal data",
+    "conditions": "problem list",
+    "encounters": "visits",
+    "labs": "laboratory results",
+    "findings": "findings",
+    "procedures": "procedures",
+    "medications": "medicines",
+    "imaging": "imaging reports",
+    "studies": "imaging studies",
+    "orders": "orders",
+    "questionnaires": "questionnaires",
+    "careplans": "care plans",
+    "flags": "flags",
+}
+
+
+class Call(msgspec.Struct, frozen=True):
+    """What the hook said: `hook` is the one the rules run for, `instance` its hookInstance, `now` an aware
+    time.
+    """
+
+    hook: str
+    instance: str
+    context: Context[Resource]
+    now: dt.datetime
+    public_url: str = ""
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """The answer to a call with all that explains it. `milliseconds` are by step."""
+
+    call: Call
+    decision: Decision
+    cards: tuple[Card, ...]
+    coverage: Coverage
+    outcomes: Mapping[str, Outcome]
+    problems: Sequence[Problem]
+    unread: Sequence[Result]
+    dropped: Mapping[str, int]
+    uncoded: Mapping[str, int]
+    milliseconds: Mapping[str, float]
+
+    @property
+    def response(self) -> Response:
+        return Response(cards=self.cards)
+
+
+def decide(knowledge: Knowledge, call: Call, gathered: Gathered) -> Answer:
+    """Decide over gathered data. Raises only what is a fault of this code: rules fail one by one, data
+    never.
+    """
+    started = time.perf_counter()
+    record = _record(knowledge, call, gathered)
+    derivation = _facts(knowledge, call, record, gathered)
+    extracted = time.perf_counter()
+    decision, shown = _decision(knowledge, call, derivation)
+    decided = time.perf_counter()
+    unread = unreadable(derivation)
+    missing = [_DATA.get(key, key) for key, outcome in gathered.outcomes.items() if not outcome.had]
+    writer = Writer(
+        decision,
+        instance=call.instance,
+        today=derivation.calendar.now.date(),
+        unread=unread,
+        missing=missing,
+        context=call.context,
+        public_url=call.public_url,
+    )
+    cards = tuple(writer.card(card) for card in shown)
+    return Answer(
+        call,
+        decision,
+        cards,
+        coverage(decision.facts),
+        gathered.outcomes,
+        gathered.problems,
+        unread,
+        record.dropped,
+        record.uncoded,
+        {
+            "facts": (extracted - started) * 1000,
+            "rules": (decided - extracted) * 1000,
+            "cards": (time.perf_counter() - decided) * 1000,
+        },
+    )
+
+
+def _record(knowledge: Knowledge, call: Call, gathered: Gathered) -> Record:
+    record = Record(
+        call.context.patient_id,
+        calendar=Calendar(call.now, knowledge.zone),
+        codes=knowledge.bundle.codes,
+        units=knowledge.bundle.units,
+        palliative_sources=frozenset(knowledge.bundle.overlay.palliative_sources),
+        questions=knowledge.questions,
+    )
+    read(record, gathered.resources)
+    read_drafts(record, call.context.drafts())
+    return record
+
+
+def _facts(knowledge: Knowledge, call: Call, record: Record, gathered: Gathered) -> Derivation:
+    sex = record.patient.gender if record.patient is not None else None
+    wanted = knowledge.bundle.needed(call.hook) | POLICY_FACTS
+    return extract(
+        record,
+        knowledge.bundle.vocabulary,
+        wanted,
+        gathered.available,
+        knowledge.upper_limits(sex or "unknown"),
+    )
+
+
+def _decision(knowledge: Knowledge, call: Call, derivation: Derivation) -> tuple[Decision, list[Shown]]:
+    today = derivation.calendar.now.date()
+    decision = evaluate(
+        knowledge.bundle,
+        derivation.facts,
+        hook=call.hook,
+        now=derivation.calendar.now,
+        phase_two=lambda decision: between_phases(decision, today),
+    )
+    suppress(decision, today)
+    return decision, fold(decision)
+
+
+def explanation(answer: Answer) -> dict[str, Any]:
+    """The whole Decision and how the data came, as plain data for `POST /decisions/explain`."""
+    decision = answer.decision
+    return {
+        "hook": answer.call.hook,
+        "hookInstance": answer.call.instance,
+        "coverage": msgspec.to_builtins(answer.coverage),
+        **decision.to_json(),
+        "data": {
+            "prefetch": {key: msgspec.to_builtins(outcome) for key, outcome in answer.outcomes.items()},
+            "problems": msgspec.to_builtins(answer.problems),
+            "unreadable": [_unread(result) for result in answer.unread],
+            "otherPatient": dict(Counter(answer.dropped)),
+            "uncoded": {
+                "counts": dict(answer.uncoded),
+                "says": f"uncoded: {sum(answer.uncoded.values())} entries not read",
+            },
+        },
+        "milliseconds": {step: round(spent, 3) for step, spent in answer.milliseconds.items()},
+        "cards": msgspec.to_builtins(answer.cards),
+    }
+
+
+def _unread(result: Result) -> dict[str, Any]:
+    return {
+        "analyte": result.analyte,
+        "value": result.raw,
+        "reason": result.reason,
+        "date": result.day.date.isoformat() if result.day is not None else None,
+        "resource": result.source.resource,
+    }

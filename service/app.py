@@ -1,0 +1,254 @@
+"""The HTTP application: routes, middlewares, and how an exception becomes an answer. Nothing is decided here.
+
+The endpoints on the way of a hook call are plain Starlette routes inside FastAPI: its request machinery
+costs as much as the rules. Source: CDS Hooks 2.0.1; conformance notes DSC-01, REQ-01, FBK-01, RSP-07,
+SEC-17.
+"""
+
+import datetime as dt
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import orjson
+from fastapi import FastAPI
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from service import __version__
+from service.answering import Answer
+from service.desk import Desk
+from service.errors import ExplainDisabled, MethodNotAllowed, NotFound, NotJson, answer
+from service.knowledge import Knowledge
+from service.logs import bind_call, configure, logger
+from service.runtime import tune_gc
+from service.settings import Settings, load
+from service.trust import BodyLimit, Cors, SecurityHeaders
+
+__all__ = ["create_app"]
+
+JSON = "application/json"
+FHIR_JSON = "application/fhir+json"
+Handler = Callable[[Request, Desk], Awaitable[Response]]
+
+
+def create_app(settings: Settings | None = None, desk: Desk | None = None) -> ASGIApp:
+    """The application, for uvicorn's factory mode. Settings come from the environment when none are given.
+
+    Raises SettingsError, BundleError, ClientsError: nothing starts on content that is broken.
+    """
+    settings = settings or load()
+    configure(settings.log_level)
+    desk = desk or Desk(settings, Knowledge.load(settings, _today(settings)))
+    app = FastAPI(
+        title="Tocsin",
+        version=__version__,
+        lifespan=_lifespan(desk),
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        routes=_routes(desk),
+        exception_handlers={HTTPException: _refused},
+    )
+    return SlashTolerance(
+        Cors(
+            SecurityHeaders(
+                BodyLimit(app, settings.max_body_bytes), https=settings.base_url.startswith("https:")
+            ),
+            desk.origins,
+        )
+    )
+
+
+def _routes(desk: Desk) -> list[BaseRoute]:
+    def route(path: str, handler: Handler, method: str) -> Route:
+        return Route(path, _guarded(handler, desk), methods=[method])
+
+    return [
+        route("/cds-services", _discovery, "GET"),
+        route("/cds-services/{service_id}", _hook, "POST"),
+        route("/cds-services/{service_id}/feedback", _feedback, "POST"),
+        route("/decisions/explain", _explain, "POST"),
+        route("/livez", _livez, "GET"),
+        route("/readyz", _readyz, "GET"),
+        route("/metrics", _metrics, "GET"),
+    ]
+
+
+def _today(settings: Settings) -> dt.date:
+    return dt.datetime.now(settings.zone).date()
+
+
+def _lifespan(desk: Desk) -> Callable[[FastAPI], Any]:
+    @asynccontextmanager
+    async def run(app: FastAPI) -> AsyncIterator[None]:
+        bundle = desk.knowledge.bundle
+        logger().info("started", version=__version__, digest=bundle.digest, profile=desk.settings.profile)
+        tune_gc()
+        yield
+        await desk.aclose()
+        logger().info("stopped")
+
+    return run
+
+
+def _guarded(handler: Handler, desk: Desk) -> Callable[[Request], Awaitable[Response]]:
+    """The handler with every exception turned into the answer of the catalogue."""
+
+    async def endpoint(request: Request) -> Response:
+        try:
+            return await handler(request, desk)
+        except ClientDisconnect:
+            return Response(status_code=499)
+        except Exception as error:
+            return _error(request, error)
+
+    return endpoint
+
+
+def _error(request: Request, error: Exception) -> Response:
+    reply = answer(error)
+    log = logger().error if reply.status >= 500 else logger().info
+    exc_info = error if reply.status >= 500 else None
+    log("refused", code=reply.code, reason=reply.reason, status=reply.status, exc_info=exc_info)
+    media = FHIR_JSON if reply.body else None
+    return Response(reply.body, reply.status, dict(reply.headers), media)
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    """404 and 405 of the router, in our words."""
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    headers = (error.headers or {}) if isinstance(error, HTTPException) else {}
+    if status == 405:
+        allowed = [name.strip() for name in headers.get("Allow", "").split(",") if name.strip()]
+        return _error(request, MethodNotAllowed(*allowed))
+    return _error(request, NotFound() if status == 404 else error)
+
+
+# -- endpoints ---------------------------------------------------------------------------------------
+
+
+async def _discovery(request: Request, desk: Desk) -> Response:
+    """Open to anyone, since it holds nothing of a patient; with a token, in the version of that client
+    (DSC-16).
+    """
+    caller = None
+    if "authorization" in request.headers:
+        caller = await desk.gate.identify(request.headers.raw, "/cds-services", "discovery", _now())
+    return Response(desk.discover(caller), media_type=JSON)
+
+
+async def _hook(request: Request, desk: Desk) -> Response:
+    service_id = request.path_params["service_id"]
+    path = f"/cds-services/{service_id}"
+    caller = await desk.gate.identify(request.headers.raw, path, "service", _now(), peer=_peer(request))
+    desk.known(service_id)
+    with desk.throttle.admit(caller.client, time.monotonic()):
+        body = await _json_body(request)
+        answered = await desk.answer(body, caller, _now())
+        reply = desk.encoded(answered)
+    _log(answered, caller.client.id, len(body), len(reply))
+    return Response(reply, media_type=JSON)
+
+
+async def _explain(request: Request, desk: Desk) -> Response:
+    """The whole Decision for the body of a hook call. It is not stored and logged only as a call."""
+    caller = await desk.gate.identify(
+        request.headers.raw, "/decisions/explain", "service", _now(), peer=_peer(request)
+    )
+    if not desk.settings.explains:
+        raise ExplainDisabled
+    with desk.throttle.admit(caller.client, time.monotonic()):
+        answered = await desk.answer(await _json_body(request), caller, _now())
+        return Response(desk.explained(answered), media_type=JSON)
+
+
+async def _feedback(request: Request, desk: Desk) -> Response:
+    """200 and an empty object, for unknown cards too, so that no client retries for ever (FBK-10)."""
+    service_id = request.path_params["service_id"]
+    path = f"/cds-services/{service_id}/feedback"
+    caller = await desk.gate.identify(request.headers.raw, path, "feedback", _now(), peer=_peer(request))
+    desk.known(service_id)
+    with desk.throttle.admit(caller.client, time.monotonic()):
+        batch = desk.feedback(await _json_body(request))
+    logger().info(
+        "feedback",
+        client=caller.client.id,
+        count=len(batch.entries),
+        malformed=len(batch.problems),
+        status=200,
+    )
+    return Response(b"{}", media_type=JSON)
+
+
+async def _livez(request: Request, desk: Desk) -> Response:
+    return Response(b'{"status":"alive"}', media_type=JSON)
+
+
+async def _readyz(request: Request, desk: Desk) -> Response:
+    return Response(orjson.dumps(desk.standing()), media_type=JSON)
+
+
+async def _metrics(request: Request, desk: Desk) -> Response:
+    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+
+# -- helpers -----------------------------------------------------------------------------------------
+
+
+async def _json_body(request: Request) -> bytes:
+    kind = request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
+    if kind and not kind.endswith("json"):
+        raise NotJson
+    return await request.body()
+
+
+def _peer(request: Request) -> str:
+    return request.client.host if request.client is not None else ""
+
+
+def _now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
+
+
+def _log(answered: Answer, client: str, bytes_in: int, bytes_out: int) -> None:
+    outcomes = answered.decision.outcomes.values()
+    states = answered.outcomes
+    bind_call(answered.call.instance)
+    logger().info(
+        "call",
+        hook=answered.call.hook,
+        client=client,
+        status=200,
+        cards=len(answered.cards),
+        rules=[o.rule for o in outcomes if o.outcome == "fired"],
+        suppressed=[o.rule for o in outcomes if o.outcome == "suppressed"],
+        rule_errors=[o.rule for o in outcomes if o.outcome == "error"],
+        keys_failed=[key for key, outcome in states.items() if not outcome.had],
+        malformed=len(answered.problems),
+        other_patient=sum(answered.dropped.values()),
+        bytes_in=bytes_in,
+        bytes_out=bytes_out,
+        **{f"{step}_ms": round(spent, 2) for step, spent in answered.milliseconds.items()},
+    )
+
+
+class SlashTolerance:
+    """Reads `//cds-services` and `/cds-services/` as `/cds-services`: discovery URLs are typed with a slash
+    behind.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            path = scope["path"]
+            if "//" in path or (len(path) > 1 and path.endswith("/")):
+                scope["path"] = "/" + "/".join(part for part in path.split("/") if part)
+        await self._app(scope, receive, send)

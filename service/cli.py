@@ -1,0 +1,144 @@
+"""The command line, `tocsin`.
+
+Commands that run the server or describe this code are here. A family of commands has its own module with a
+Typer named `app`, listed in FAMILIES; it is imported only when its name is the first argument, so that
+`tocsin serve` does not pay for it.
+"""
+
+import importlib
+import inspect
+import os
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from importlib import resources
+from typing import Annotated, NoReturn
+
+import typer
+
+from service import __version__
+from service.errors import SettingProblem, SettingsError, catalogue
+from service.logs import configure
+from service.options import Row
+from service.settings import PREFIX, examine, load, settings_markdown, table, warnings
+from service.tables import markdown_table
+
+__all__ = ["FAMILIES", "application", "main"]
+
+# Name of the family -> module with its `app`, and the line shown by `tocsin --help`.
+FAMILIES: dict[str, tuple[str, str]] = {}
+
+_SETTINGS_WRONG = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run `tocsin` with `arguments`, or with those of the process. Always raises SystemExit."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    application(given[0] if given else "")(given, prog_name="tocsin")
+
+
+def application(chosen: str) -> typer.Typer:
+    """The whole command line. Of FAMILIES only `chosen` is imported; the others are a name and a line."""
+    app = typer.Typer(
+        help="CDS Hooks service for red flags in low back and hip pain.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_show_locals=False,
+    )
+    app.command(help="Answer CDS Hooks calls over HTTP. Each option sets the environment variable it names.")(
+        _with_settings(serve)
+    )
+    app.command()(version)
+    app.command()(settings)
+    app.command()(errors)
+    for name, (module, line) in FAMILIES.items():
+        family = importlib.import_module(module).app if name == chosen else _placeholder()
+        app.add_typer(family, name=name, help=line)
+    return app
+
+
+def serve(**overrides: str | None) -> None:
+    for field, value in overrides.items():
+        if value is not None:
+            os.environ[f"{PREFIX}{field.upper()}"] = value
+    try:
+        chosen = load()
+    except SettingsError as error:
+        _refuse(error.problems)
+    configure(chosen.log_level)
+    host = f"[{chosen.host}]" if ":" in chosen.host else chosen.host
+    typer.echo(f"Tocsin {__version__} on http://{host}:{chosen.port}", err=True)
+    for line in warnings(chosen):
+        typer.secho(line, fg=typer.colors.YELLOW, err=True)
+    # uvicorn and the application are imported late: no other command needs them.
+    import uvicorn
+
+    uvicorn.run(
+        "service.app:create_app",
+        factory=True,
+        host=chosen.host,
+        port=chosen.port,
+        workers=chosen.workers,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+    )
+
+
+def version() -> None:
+    """Print the versions of the code, the rule catalogue and Python."""
+    catalogue = resources.files("rules").joinpath("VERSION").read_text("ascii").strip()
+    typer.echo(f"tocsin {__version__}, rules {catalogue}, Python {sys.version.split()[0]}")
+
+
+def settings(
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the reference page.")] = False,
+) -> None:
+    """Print every setting with its value now, and what is wrong with them. Secrets are masked."""
+    if markdown:
+        typer.echo(settings_markdown(), nl=False)
+        return
+    chosen, problems = examine()
+    rows = table(chosen)
+    width = max(len(row.name) for row in rows)
+    for row in rows:
+        mark = " " if row.value == row.default else "*"
+        typer.echo(f"{mark} {row.name:<{width}}  {row.value:<12}  {row.help}")
+    if problems:
+        _refuse(problems)
+
+
+def errors() -> None:
+    """Print the reference page of the errors a caller can get."""
+    head = ("Code", "Status", "What it means", "What to do")
+    rows = ((f"`{kind.code}`", str(kind.status), kind.message, kind.action) for kind in catalogue())
+    typer.echo(markdown_table(head, rows), nl=False)
+
+
+def _refuse(problems: Iterable[SettingProblem]) -> NoReturn:
+    for problem in problems:
+        typer.secho(str(problem), fg=typer.colors.RED, err=True)
+    raise typer.Exit(_SETTINGS_WRONG)
+
+
+def _with_settings(command: Callable[..., None]) -> Callable[..., None]:
+    """`command` with one option for each row of the settings table, which Typer reads from the signature."""
+    options = [_option(row) for row in table()]
+    vars(command)["__signature__"] = inspect.Signature(options)
+    command.__annotations__ = {option.name: option.annotation for option in options}
+    return command
+
+
+def _option(row: Row) -> inspect.Parameter:
+    # The value stays text here: service.settings reads it exactly as it reads the environment variable.
+    shown = typer.Option(
+        f"--{row.field.replace('_', '-')}", help=row.help, metavar=row.type, show_default=False
+    )
+    return inspect.Parameter(
+        row.field, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[str | None, shown]
+    )
+
+
+def _placeholder() -> typer.Typer:
+    family = typer.Typer()
+    family.callback(invoke_without_command=True)(lambda: None)
+    return family

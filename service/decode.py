@@ -1,0 +1,210 @@
+"""Bytes of a hook call to typed data, so that one malformed resource never costs the others.
+
+The common road decodes the whole body in one pass. Only when msgspec refuses something is the body framed
+again with each prefetch value, and each Bundle entry, left raw and decoded on its own; what fails is
+reported as a Problem (never with its content) and everything else is kept.
+"""
+
+import re
+from collections.abc import Iterator
+
+import msgspec
+
+from hooks.request import Envelope
+from service.errors import BadJson, JsonTooDeep
+from service.resources import Bundle, BundleLink, Entry, Resource, Search
+
+__all__ = ["Call", "Problem", "decode_call", "decode_context", "decode_resource"]
+
+
+class Problem(msgspec.Struct, frozen=True, gc=False):
+    """Something of the record that could not be read.
+
+    `code` is stable; `key` is the prefetch key (or `context`); `type` the resource type as far as known;
+    `index` the place in its Bundle; `at` the JSON path of the element at fault. No content of the record is
+    kept.
+    """
+
+    code: str
+    key: str
+    type: str = ""
+    index: int = -1
+    at: str = ""
+
+
+class Call(msgspec.Struct, frozen=True):
+    """A decoded hook call and what could not be read of it."""
+
+    envelope: Envelope[Resource]
+    problems: tuple[Problem, ...] = ()
+
+
+class _RawEnvelope(msgspec.Struct):
+    prefetch: dict[str, msgspec.Raw] | None = None
+
+
+class _RawEntry(msgspec.Struct):
+    fullUrl: str | None = None
+    resource: msgspec.Raw | None = None
+    search: Search | None = None
+
+
+class _RawBundle(msgspec.Struct):
+    resourceType: str
+    type: str | None = None
+    total: int | None = None
+    entry: list[_RawEntry] | None = None
+    link: list[BundleLink] | None = None
+
+
+class _Wrapped(msgspec.Struct):
+    resource: msgspec.Raw
+
+
+class _Typed(msgspec.Struct):
+    resourceType: str
+
+
+_ENVELOPE = msgspec.json.Decoder(Envelope[Resource])
+_RESOURCE = msgspec.json.Decoder(Resource)
+_RAW_ENVELOPE = msgspec.json.Decoder(_RawEnvelope)
+_RAW_BUNDLE = msgspec.json.Decoder(_RawBundle)
+_TYPED = msgspec.json.Decoder(_Typed)
+_WRAPPED = msgspec.json.Decoder(_Wrapped)
+_WITHOUT_PREFETCH = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_TYPE_NAME = re.compile(r"[A-Z][A-Za-z]{1,63}\Z")
+# A path is kept only when it is made of element names and indices: a map key could hold anything.
+_PATH = re.compile(r"`(\$(?:\.[A-Za-z_]{1,64}|\[(?:\d+|\.\.\.)\])*)`\Z")
+
+
+def decode_call(body: bytes) -> Call:
+    """Decode the body of a hook call.
+
+    Raises BadJson when it is not a JSON object in UTF-8 or lacks the members every call has with their types,
+    JsonTooDeep when it is nested deeper than the decoder goes.
+    """
+    try:
+        return Call(_ENVELOPE.decode(body))
+    except msgspec.ValidationError:
+        return _isolated(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadJson from error
+    except RecursionError as error:
+        raise JsonTooDeep from error
+
+
+def decode_resource(data: bytes, key: str) -> tuple[Resource | None, tuple[Problem, ...]]:
+    """Decode one resource or Bundle that was fetched, isolating what is malformed in it.
+
+    Raises BadJson when `data` is not JSON at all.
+    """
+    try:
+        return _RESOURCE.decode(data), ()
+    except msgspec.ValidationError:
+        problems: list[Problem] = []
+        return _value(msgspec.Raw(data), key, problems), tuple(problems)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadJson from error
+    except RecursionError as error:
+        raise JsonTooDeep from error
+
+
+def decode_context(raw: msgspec.Raw, problems: list[Problem]) -> Resource | None:
+    """Decode one resource of a hook context, for `hooks.Hook.read`; what is malformed is added to
+    `problems`.
+    """
+    return _value(raw, "context", problems)
+
+
+def _isolated(body: bytes) -> Call:
+    """Decode again, value by value. The second pass costs about as much as the first."""
+    try:
+        members = _WITHOUT_PREFETCH.decode(body)
+        raw = _RAW_ENVELOPE.decode(body).prefetch or {}
+        had_prefetch = members.pop("prefetch", None) is not None
+        envelope = _ENVELOPE.decode(msgspec.json.encode(members))
+    except msgspec.ValidationError as error:
+        raise BadJson(path_of(error)) from error
+    except RecursionError as error:
+        raise JsonTooDeep from error
+    problems: list[Problem] = []
+    if had_prefetch:
+        envelope.prefetch = dict(_values(raw, problems))
+    return Call(envelope, tuple(problems))
+
+
+def _values(raw: dict[str, msgspec.Raw], problems: list[Problem]) -> Iterator[tuple[str, Resource | None]]:
+    for key, value in raw.items():
+        if bytes(value) == b"null":
+            yield key, None
+            continue
+        resource = _value(value, key, problems)
+        if resource is not None:
+            yield key, resource
+
+
+def _value(raw: msgspec.Raw, key: str, problems: list[Problem]) -> Resource | None:
+    try:
+        resource: Resource = _RESOURCE.decode(raw)
+    except msgspec.ValidationError as error:
+        fault = error
+    else:
+        return resource
+    bundle = _raw_bundle(raw)
+    if bundle is not None:
+        return _bundle(bundle, key, problems)
+    inner = _unwrapped(raw)
+    if inner is not None:
+        return _value(inner, key, problems)
+    problems.append(Problem("resource-unreadable", key, _type_name(raw), at=path_of(fault)))
+    return None
+
+
+def _bundle(raw: _RawBundle, key: str, problems: list[Problem]) -> Bundle:
+    entries: list[Entry] = []
+    for index, entry in enumerate(raw.entry or ()):
+        if entry.resource is None:
+            continue
+        try:
+            resource = _RESOURCE.decode(entry.resource)
+        except msgspec.ValidationError as error:
+            problems.append(
+                Problem("resource-unreadable", key, _type_name(entry.resource), index, path_of(error))
+            )
+            continue
+        entries.append(Entry(entry.fullUrl, resource, entry.search))
+    return Bundle(None, raw.type, raw.total, entries, raw.link)
+
+
+def _raw_bundle(raw: msgspec.Raw) -> _RawBundle | None:
+    try:
+        bundle = _RAW_BUNDLE.decode(raw)
+    except msgspec.ValidationError:
+        return None
+    return bundle if bundle.resourceType == "Bundle" else None
+
+
+def _unwrapped(raw: msgspec.Raw) -> msgspec.Raw | None:
+    """The resource inside `{"resource": {...}}`, a wrapping some hook examples and senders use."""
+    try:
+        _TYPED.decode(raw)
+    except msgspec.ValidationError:
+        try:
+            return _WRAPPED.decode(raw).resource
+        except msgspec.ValidationError:
+            return None
+    return None
+
+
+def _type_name(raw: msgspec.Raw) -> str:
+    try:
+        name = _TYPED.decode(raw).resourceType
+    except msgspec.ValidationError:
+        return ""
+    return name if _TYPE_NAME.match(name) else ""
+
+
+def path_of(error: msgspec.ValidationError) -> str:
+    """JSON path of a msgspec refusal without the value, `$` when the path itself may hold content."""
+    match = _PATH.search(str(error))
+    return match.group(1) if match else "$"

@@ -1,0 +1,206 @@
+"""Where calls are answered: everything a process holds for it, and the steps from bytes to bytes.
+
+`Desk` is made once in a worker. It knows no HTTP: the application hands it headers and a body and gets back
+what to send. Source: design of one call; CDS Hooks 2.0.1 Calling a CDS Service, Discovery, Feedback.
+"""
+
+import datetime as dt
+import time
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import httpx
+import msgspec
+import orjson
+
+from hooks import REGISTRY, Context, Envelope, Hook, Service, check, encode
+from hooks.discovery import discovery
+from hooks.epic import effective_hook, fhir_version
+from hooks.feedback import FeedbackBatch
+from hooks.feedback import parse as parse_feedback
+from service.access import Grant, grant
+from service.answering import POLICY_FACTS, Answer, Call, decide, explanation
+from service.decode import Problem, decode_call, decode_context
+from service.errors import UnknownService
+from service.fhir import Access, FhirClient
+from service.fhir_version import FhirVersion, version_named
+from service.knowledge import CRITICAL_OFF, Knowledge
+from service.prefetch import Gathered, gather
+from service.queries import Query, plan
+from service.resources import Resource
+from service.settings import Settings
+from service.trust import Caller, Client, Gate, Throttle, TrustOptions, check_depth, open_gate
+from service.wire import Wire
+
+__all__ = ["SERVICE_ID", "Desk"]
+
+SERVICE_ID = "red-flags"
+TITLE = "Red flags in low back and hip pain"
+DESCRIPTION = (
+    "Looks for signs that low back or hip pain may be cancer, cord compression, infection, fracture or an "
+    "inflammatory mimic, and says why and what to consider. No card is no all-clear."
+)
+
+
+class Desk:
+    """Answers calls. Belongs to one event loop; `aclose` it at the end."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        knowledge: Knowledge,
+        *,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        """`transport` replaces the guarded one for FHIR servers and key sets in tests."""
+        self.settings = settings
+        self.knowledge = knowledge
+        self.gate: Gate = open_gate(_trust(settings), transport=transport)
+        self.throttle = Throttle(settings.workers)
+        self._fhir = FhirClient(Wire(transport))
+        self._plans: dict[str, tuple[Query, ...]] = {
+            name: plan(knowledge.bundle, name, POLICY_FACTS) for name in REGISTRY
+        }
+        self._service = self._describe()
+        self._discoveries: dict[str, bytes] = {}
+
+    async def aclose(self) -> None:
+        await self._fhir.aclose()
+        await self.gate.aclose()
+
+    @property
+    def origins(self) -> frozenset[str]:
+        """Web origins whose pages may call."""
+        unsigned = frozenset(self.settings.cors_origins)
+        return unsigned if not self.settings.auth else unsigned | self.gate.clients.origins()
+
+    # -- discovery ---------------------------------------------------------------------------------
+
+    def discover(self, caller: Caller | None) -> bytes:
+        """The discovery document in the CDS Hooks version of the caller."""
+        version = "3.0" if caller is not None and caller.client.hooks_version == "3.0" else ""
+        found = self._discoveries.get(version)
+        if found is None:
+            stated = "3.0.0" if version else None
+            found = orjson.dumps(discovery([self._service], version=stated))
+            self._discoveries[version] = found
+        return found
+
+    def _describe(self) -> Service:
+        usage = (
+            "Needs the prefetch below, or fhirServer and fhirAuthorization on the list of allowed servers. "
+            "Without either it answers 412. What could not be had is named on the card."
+        )
+        off = self.knowledge.bundle.overlay.modules_off
+        if "critical" in off:
+            usage += f" The critical rules are off here: {off['critical'] or CRITICAL_OFF}."
+        templates = {name: [query.template() for query in plan] for name, plan in self._plans.items()}
+        return Service(SERVICE_ID, TITLE, DESCRIPTION, tuple(REGISTRY), templates, usage)
+
+    # -- a hook call -------------------------------------------------------------------------------
+
+    def known(self, service_id: str) -> None:
+        """Raises UnknownService for an id this service does not have."""
+        if service_id != SERVICE_ID:
+            raise UnknownService
+
+    async def answer(self, body: bytes, caller: Caller, now: dt.datetime) -> Answer:
+        """The answer to a hook call. Raises CallError and hooks.HookError for what is answered with an
+        error.
+        """
+        started = time.perf_counter()
+        check_depth(body, self.settings.max_json_depth)
+        call = decode_call(body)
+        envelope = call.envelope
+        hook = check(envelope, self._plans)
+        problems = list(call.problems)
+        context: Context[Resource] = hook.read(envelope.context, partial(_decoded, problems))
+        decoded = time.perf_counter()
+        name = effective_hook(envelope)
+        gathered = await self._gather(name, envelope, hook, context, caller.client, problems)
+        fetched = time.perf_counter()
+        public = self.settings.base_url if self.settings.base_url.startswith("https:") else ""
+        answered = decide(self.knowledge, Call(name, envelope.hookInstance, context, now, public), gathered)
+        spent = {
+            "decode": (decoded - started) * 1000,
+            "fetch": (fetched - decoded) * 1000,
+            **answered.milliseconds,
+            "total": (time.perf_counter() - started) * 1000,
+        }
+        return msgspec.structs.replace(answered, milliseconds=spent)
+
+    async def _gather(
+        self,
+        name: str,
+        envelope: Envelope[Resource],
+        hook: Hook,
+        context: Context[Resource],
+        client: Client,
+        problems: Sequence[Problem],
+    ) -> Gathered:
+        return await gather(
+            envelope.prefetch,
+            self._plans[name],
+            patient_id=context.patient_id,
+            access=Access(self._fhir, partial(_ask, envelope, client, context.patient_id), client.smart),
+            seconds=self.settings.fetch_budget_ms / 1000,
+            version=_version(envelope, client),
+            problems=problems,
+        )
+
+    @staticmethod
+    def encoded(answered: Answer) -> bytes:
+        return encode(answered.response)
+
+    @staticmethod
+    def explained(answered: Answer) -> bytes:
+        return orjson.dumps(explanation(answered))
+
+    # -- feedback ----------------------------------------------------------------------------------
+
+    def feedback(self, body: bytes) -> FeedbackBatch:
+        """Raises hooks.FeedbackInvalid for a body that holds no entries."""
+        return parse_feedback(body)
+
+    def standing(self) -> Mapping[str, Any]:
+        """What /readyz says: the bundle, and what is out of order though calls are answered."""
+        bundle = self.knowledge.bundle
+        return {
+            "status": "ready",
+            "bundle": {"version": bundle.version, "digest": bundle.digest, "rules": len(bundle.programs)},
+            "warnings": [*map(str, bundle.warnings), *self.gate.failing()],
+        }
+
+
+def _decoded(problems: list[Problem], raw: msgspec.Raw) -> Resource | None:
+    return decode_context(raw, problems)
+
+
+def _ask(envelope: Envelope[Resource], client: Client, patient_id: str) -> Grant:
+    return grant(
+        envelope.fhirServer, envelope.fhirAuthorization, allowed=client.fhir_servers, patient_id=patient_id
+    )
+
+
+def _version(envelope: Envelope[Resource], client: Client) -> FhirVersion | None:
+    if client.fhir_version is not None:
+        return FhirVersion(client.fhir_version)
+    return version_named(fhir_version(envelope))
+
+
+def _trust(settings: Settings) -> TrustOptions:
+    return TrustOptions(
+        public_url=settings.base_url,
+        auth=settings.auth,
+        production=settings.profile == "production",
+        workers=settings.workers,
+        clients_file=settings.clients,
+        trust_sandbox=settings.trust_sandbox,
+        fhir_allow=settings.fhir_allow,
+        cors_origins=settings.cors_origins,
+        replay_file=settings.state_dir / "replay.sqlite" if settings.state_dir is not None else None,
+        replay_on_failure=settings.replay_on_failure,
+        mtls_header=settings.mtls_header,
+        trusted_proxies=settings.trusted_proxies,
+    )

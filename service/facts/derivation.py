@@ -1,0 +1,154 @@
+"""What every group of facts needs: the record, the facts being written, and the common three-valued
+questions.
+"""
+
+from collections.abc import Callable, Iterable
+
+from rules.engine.facts import FactSet
+from service.facts.dates import Calendar, Day
+from service.facts.entries import Evidence
+from service.facts.record import Record
+
+__all__ = ["Derivation", "Finding", "any_of", "confirmed", "earliest"]
+
+Finding = tuple[bool | None, list[Evidence]]
+
+# Conditions, and what a visit was for: the forms a diagnosis may have.
+_DIAGNOSTIC = frozenset({"problem", "encounter-diagnosis", "visit"})
+
+
+class Derivation:
+    """Writes the facts somebody needs. `wanted` is the set of fact names the rules of this hook read."""
+
+    __slots__ = ("available", "calendar", "facts", "record", "wanted")
+
+    def __init__(
+        self, record: Record, facts: FactSet, wanted: frozenset[str], available: frozenset[str]
+    ) -> None:
+        self.available = available
+        self.record = record
+        self.calendar: Calendar = record.calendar
+        self.facts = facts
+        self.wanted = wanted
+
+    def wants(self, *names: str) -> bool:
+        return not self.wanted.isdisjoint(names)
+
+    def put(self, name: str, value: object, evidence: Iterable[Evidence] = (), *, note: str = "") -> None:
+        """Write a fact with the latest date and all sources of its evidence. Facts nobody reads are left
+        out.
+        """
+        if name not in self.wanted:
+            return
+        entries = list(evidence)
+        days = [day for day in (entry.seen or entry.start for entry in entries) if day is not None]
+        date = max(days).date if days else None
+        self.facts.set(name, value, date=date, sources=[entry.source for entry in entries[:6]], note=note)
+
+    def put_finding(self, name: str, found: Finding) -> None:
+        """Write a finding, unless nothing at all was recorded: then the vocabulary's own absence stands."""
+        value, evidence = found
+        if value is not None or evidence:
+            self.put(
+                name, value, evidence, note="" if value is not None else "recorded, but not as yes or no"
+            )
+
+    def put_days(self, name: str, day: Day | None, evidence: Iterable[Evidence] = ()) -> None:
+        if day is not None and name in self.wanted:
+            entries = list(evidence)
+            value = self.calendar.days_since(day)
+            self.facts.set(name, value, date=day.date, sources=[entry.source for entry in entries[:6]])
+
+    def finding(
+        self, sets: tuple[str, ...], window: int, *, fact: str = "", by_onset: bool = False
+    ) -> Finding:
+        """A symptom or sign within `window` days, from any form it may be stated in.
+
+        `by_onset` counts from its onset (is it new?), else from when it was last recorded. True when one
+        statement says so; a later statement of absence overrules earlier observations and answers, but not
+        a Condition that still stands. False when stated absent, over, or older than the window. None, with
+        the evidence, when a statement is undecided; None without evidence when nothing is on record.
+        """
+        entries = [*self.record.of(*sets), *self.record.answers.get(fact, ())]
+        if not entries:
+            return None, []
+        denied = _last_denial(entries)
+        yes: list[Evidence] = []
+        unclear: list[Evidence] = []
+        no: list[Evidence] = []
+        for entry in entries:
+            if entry.suspected and entry.kind == "request":
+                continue
+            verdict = self._verdict(entry, window, by_onset, denied)
+            (yes if verdict else unclear if verdict is None else no).append(entry)
+        if yes:
+            return True, yes
+        return (None, unclear) if unclear else (False, no)
+
+    def _verdict(self, entry: Evidence, window: int, by_onset: bool, denied: Day | None) -> bool | None:
+        if entry.present is not True:
+            return entry.present
+        if entry.active is False or entry.end is not None:
+            return False
+        transient = entry.kind in ("observation", "answer")
+        if transient and denied is not None and entry.seen is not None and entry.seen < denied:
+            return False
+        day = entry.start if by_onset else entry.seen or entry.start
+        return self.calendar.within(day, window)
+
+    def diagnosis(
+        self,
+        *sets: str,
+        window: int | None = None,
+        even_over: bool = False,
+        accept: Callable[[Evidence], bool] | None = None,
+    ) -> Finding:
+        """A confirmed diagnosis, now (or, with `even_over`, at any time) and within `window` days if one is
+        given.
+
+        None, with evidence, when only a partial date stands between yes and no.
+        """
+        yes: list[Evidence] = []
+        unclear: list[Evidence] = []
+        for entry in self.record.of(*sets):
+            if not confirmed(entry) or (entry.active is False and not even_over):
+                continue
+            if accept is not None and not accept(entry):
+                continue
+            inside = True if window is None else self.calendar.within(entry.seen or entry.start, window)
+            if inside:
+                yes.append(entry)
+            elif inside is None:
+                unclear.append(entry)
+        if yes:
+            return True, yes
+        return (None, unclear) if unclear else (False, [])
+
+    def put_diagnosis(self, name: str, found: Finding) -> None:
+        value, evidence = found
+        if evidence:
+            self.put(name, value, evidence)
+
+
+def confirmed(entry: Evidence) -> bool:
+    """Whether evidence states a diagnosis as fact: not suspected, not denied, in a form a diagnosis may
+    have.
+    """
+    return entry.present is True and not entry.suspected and entry.kind in _DIAGNOSTIC
+
+
+def any_of(*values: bool | None) -> bool | None:
+    """Kleene's or."""
+    if any(value is True for value in values):
+        return True
+    return None if any(value is None for value in values) else False
+
+
+def earliest(days: Iterable[Day | None]) -> Day | None:
+    given = [day for day in days if day is not None]
+    return min(given) if given else None
+
+
+def _last_denial(entries: Iterable[Evidence]) -> Day | None:
+    days = [entry.seen for entry in entries if entry.present is False and entry.seen is not None]
+    return max(days) if days else None

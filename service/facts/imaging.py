@@ -1,0 +1,190 @@
+"""Imaging facts: what was done, where, since when, and what a coded conclusion says.
+
+Free text is never read: a report without a coded conclusion has the result `unknown`, which is neither
+clean nor suspicious. Source: facts.yaml (imaging); decisions 8, 9 and 31 on the clinical material.
+"""
+
+from typing import Any
+
+import msgspec
+
+from rules.engine.facts import Source
+from service.facts.cancer import cancers
+from service.facts.dates import Day
+from service.facts.derivation import Derivation
+from service.facts.entries import Imaging
+from service.facts.pain import onset_days
+
+__all__ = ["MODALITIES", "Study", "derive"]
+
+UNKNOWN = "unknown"
+LOOK_BACK_DAYS = 1095
+SUSPICIOUS = frozenset({"metastasis", "lytic-lesion", "pathological-fracture", "cord-compression"})
+SUSPICIOUS_DAYS = 180
+_SPINE = ("lumbar-spine", "thoracic-spine")
+# What each value set of imaging is and covers. Sets named by region order several regions at once.
+MODALITIES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "imaging-mri-lumbar": ("mri", ("lumbar-spine",)),
+    "imaging-mri-whole-spine": ("mri", ("whole-spine", *_SPINE)),
+    "imaging-mri-thoracic": ("mri", ("thoracic-spine",)),
+    "imaging-mri-pelvis-hip": ("mri", ("pelvis", "hip")),
+    "imaging-mri-sacroiliac": ("mri", ("sacroiliac",)),
+    "imaging-ct-spine": ("ct", _SPINE),
+    "imaging-ct-abdomen-pelvis": ("ct", ("abdomen", "pelvis")),
+    "imaging-xray-spine": ("xray", _SPINE),
+    "imaging-xray-pelvis-hip-femur": ("xray", ("pelvis", "hip", "femur")),
+    "imaging-xray-chest": ("xray", ("chest",)),
+    "imaging-bone-scan": ("nuclear", ("whole-body", *_SPINE, "pelvis", "hip", "femur")),
+    "imaging-pet-skeletal-survey": ("pet", ("whole-body", *_SPINE, "pelvis", "hip", "femur")),
+    "imaging-dxa": ("dxa", ()),
+}
+_CONCLUSIONS: tuple[tuple[str, str], ...] = (  # most serious first
+    ("spinal-cord-compression", "cord-compression"),
+    ("cauda-equina-syndrome", "cord-compression"),
+    ("secondary-malignancy-bone", "metastasis"),
+    ("secondary-malignancy-any", "metastasis"),
+    ("secondary-malignancy-psoas-retroperitoneum", "metastasis"),
+    ("pathological-fracture-neoplastic", "pathological-fracture"),
+    ("multiple-myeloma", "lytic-lesion"),
+    ("cancer-bone-soft-tissue-primary", "lytic-lesion"),
+    ("vertebral-infection", "infection"),
+    ("psoas-abscess", "infection"),
+    ("vertebral-fracture", "fracture"),
+    ("hip-pelvis-fracture", "fracture"),
+    ("insufficiency-fracture-pelvis", "fracture"),
+    ("degenerative-spine-diagnosis", "degenerative"),
+    ("osteoarthritis-hip", "degenerative"),
+    ("imaging-normal", "normal"),
+)
+_RANK = {result: rank for rank, (_, result) in enumerate(_CONCLUSIONS)}
+
+
+class Study(msgspec.Struct):
+    """One examination: a report, its study and its procedure of one kind and day."""
+
+    modality: str
+    regions: tuple[str, ...]
+    day: Day
+    source: Source
+    result: str = UNKNOWN
+    final: bool = False
+
+
+def derive(d: Derivation) -> None:
+    if not d.wants("imaging.studies", "imaging.suspicious_open", "imaging.suspicious_open_days"):
+        return
+    studies = _merged(d)
+    if studies and "imaging.studies" in d.wanted:
+        onsets = {region: day.mid for region, day in onset_days(d).items()}
+        records = [_as_record(d, study, onsets) for study in studies]
+        latest = max(study.day for study in studies)
+        d.facts.set("imaging.studies", records, date=latest.date, sources=[s.source for s in studies[-6:]])
+    _suspicious(d, studies)
+
+
+def _merged(d: Derivation) -> list[Study]:
+    """Examinations in order of their day. Entries of one kind a day apart are the same one."""
+    studies: dict[tuple[int, str], Study] = {}
+    for item in sorted(d.record.imaging, key=lambda item: item.day.mid):
+        if d.calendar.today - item.day.mid > LOOK_BACK_DAYS:
+            continue
+        for name in sorted(item.sets.intersection(MODALITIES)):
+            modality, regions = MODALITIES[name]
+            study = studies.get((item.day.mid, name)) or studies.get((item.day.mid - 1, name))
+            if study is None:
+                study = studies[item.day.mid, name] = Study(modality, regions, item.day, item.source)
+            _conclude(d, study, item)
+    return list(studies.values())
+
+
+def _conclude(d: Derivation, study: Study, item: Imaging) -> None:
+    if not item.final:
+        return
+    found = item.conclusions if item.coded else item.conclusions | _written_at(d, item)
+    results = [result for name, result in _CONCLUSIONS if name in found]
+    study.final = True
+    if results and (study.result == UNKNOWN or _RANK[results[0]] < _RANK[study.result]):
+        study.result = results[0]
+        study.source = item.source
+
+
+def _written_at(d: Derivation, item: Imaging) -> frozenset[str]:
+    """Value sets of diagnoses entered at the visit of a report, on or after its day: what the report led
+    to.
+    """
+    if not item.encounter:
+        return frozenset()
+    entries = d.record.of(*(name for name, _ in _CONCLUSIONS))
+    return frozenset[str]().union(
+        *(
+            entry.sets
+            for entry in entries
+            if entry.encounter == item.encounter
+            and entry.kind in ("problem", "encounter-diagnosis")
+            and not entry.suspected
+            and (day := entry.seen or entry.start) is not None
+            and day.mid >= item.day.mid
+        )
+    )
+
+
+def _as_record(d: Derivation, study: Study, onsets: dict[str, int]) -> dict[str, Any]:
+    return {
+        "modality": study.modality,
+        "regions": list(study.regions),
+        "days": max(0, d.calendar.today - study.day.mid),
+        "since_onset": _since_onset(study, onsets),
+        # Left out, and so unknown to every rule: nobody knows what an uncoded report says.
+        **({} if study.result == UNKNOWN else {"result": study.result}),
+    }
+
+
+def _since_onset(study: Study, onsets: dict[str, int]) -> bool | None:
+    """Whether the examination came after the pain it could explain began; the newest such pain decides."""
+    regions = set(study.regions)
+    pains: list[int] = []
+    if regions & {"lumbar-spine", "thoracic-spine", "whole-spine", "sacroiliac"} and "back" in onsets:
+        pains.append(onsets["back"])
+    if regions & {"pelvis", "hip", "femur"}:
+        below = [onsets[name] for name in ("hip", "pelvic") if name in onsets]
+        pains += below or ([onsets["back"]] if "back" in onsets else [])
+    if "whole-body" in regions and "bone" in onsets:
+        pains.append(onsets["bone"])
+    return bool(study.day.mid >= max(pains)) if pains else None
+
+
+def _suspicious(d: Derivation, studies: list[Study]) -> None:
+    recent = [s for s in studies if d.calendar.today - s.day.mid <= SUSPICIOUS_DAYS and s.modality != "dxa"]
+    waiting = [s for s in recent if s.result in SUSPICIOUS and not _acted_on(d, s.day.mid)]
+    if waiting:
+        oldest = min(waiting, key=lambda study: study.day)
+        days = d.calendar.today - oldest.day.mid
+        _put(d, "imaging.suspicious_open", True, oldest, oldest.result.replace("-", " "))
+        _put(d, "imaging.suspicious_open_days", days, oldest)
+        return
+    uncoded = [s for s in recent if s.result == UNKNOWN]
+    if uncoded:
+        latest = max(uncoded, key=lambda study: study.day)
+        note = "the report is not coded" if latest.final else "no final report"
+        _put(d, "imaging.suspicious_open", None, latest, note)
+    elif "imaging" in d.available:
+        d.put("imaging.suspicious_open", False)
+
+
+def _put(d: Derivation, name: str, value: object, study: Study, note: str = "") -> None:
+    if name in d.wanted:
+        d.facts.set(name, value, date=study.day.date, sources=[study.source], note=note)
+
+
+def _acted_on(d: Derivation, day: int) -> bool:
+    """An oncology referral or visit, or a cancer entered on the list, on or after the day of the result."""
+    if any(
+        "referral-cancer-oncology" in o.sets and o.day is not None and o.day.mid >= day
+        for o in d.record.orders
+    ):
+        return True
+    if any(e.start is not None and e.start.mid >= day for e in d.record.of("oncology-contact")):
+        return True
+    active, past, _ = cancers(d)
+    dated = [entry.seen or entry.start for entry in (*active, *past)]
+    return any(when is not None and when.mid >= day for when in dated)

@@ -1,0 +1,301 @@
+"""Reading resources into a Record: the dispatch by resource type, and what people state about the patient.
+
+Dates are tried in the order of facts.yaml, and several codings of one concept all count. Source: facts.yaml
+conventions; decisions 18, 19, 20 and 26 on the clinical material.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from rules.engine.facts import Source
+from service.facts import concepts
+from service.facts.dates import Day
+from service.facts.entries import Evidence
+from service.facts.reading_events import (
+    add_imaging,
+    read_appointment,
+    read_care_plan,
+    read_encounter,
+    read_flag,
+    read_procedure,
+    read_report,
+    read_study,
+)
+from service.facts.reading_orders import (
+    read_draft_medication,
+    read_draft_service,
+    read_medication,
+    read_service_request,
+    read_statement,
+    read_task,
+)
+from service.facts.record import Record
+from service.facts.results import result_of
+from service.resources import (
+    Appointment,
+    CarePlan,
+    CodeableConcept,
+    Condition,
+    DiagnosticReport,
+    Encounter,
+    Flag,
+    ImagingStudy,
+    Item,
+    MedicationRequest,
+    MedicationStatement,
+    Observation,
+    Patient,
+    Procedure,
+    QuestionnaireResponse,
+    Resource,
+    ServiceRequest,
+    Task,
+)
+
+__all__ = ["read", "read_drafts"]
+
+_NONE: frozenset[str] = frozenset()
+
+
+def read(record: Record, arrived: Iterable[tuple[str, Resource]]) -> None:
+    """Index (prefetch key, resource) pairs; a Bundle is opened, a resource that came twice counts once."""
+    readers = _READERS
+    for key, resource in record.flatten(arrived):
+        reader = readers.get(type(resource))
+        if reader is not None:
+            reader(record, resource, key)
+
+
+def read_drafts(record: Record, drafts: Iterable[Resource], key: str = "context.draftOrders") -> None:
+    """Index the orders being entered. A draft may lack subject, code or reason; another patient's is
+    dropped.
+    """
+    for draft in drafts:
+        subject = getattr(draft, "subject", None)
+        if not record.is_patient(subject):
+            record.dropped["other-patient"] += 1
+        elif isinstance(draft, ServiceRequest):
+            read_draft_service(record, draft, key)
+        elif isinstance(draft, MedicationRequest):
+            read_draft_medication(record, draft, key)
+        elif isinstance(draft, Condition):
+            _condition(record, draft, key)
+
+
+def _read_patient(record: Record, resource: Patient, key: str) -> None:
+    if resource.id == record.patient_id:
+        record.patient = resource
+    else:
+        record.dropped["other-patient"] += 1
+
+
+def _condition(record: Record, resource: Condition, key: str) -> None:
+    if not record.mine(resource.subject):
+        return
+    verification = concepts.status(resource.verificationStatus)
+    if verification in ("refuted", "entered-in-error"):
+        record.dropped[verification] += 1
+        return
+    certainty = concepts.certainty(resource.code, record.codes)
+    if certainty == "A":
+        record.dropped["refuted"] += 1
+        return
+    sets = record.meaning(resource.code)
+    codes = concepts.codings((resource.code,))
+    if not codes:
+        record.uncoded["Condition"] += 1
+    if not sets:
+        return
+    clinical = concepts.status(resource.clinicalStatus)
+    start, seen, end = _condition_days(record, resource)
+    categories = concepts.codes(resource.category)
+    active = None if not clinical else clinical in ("active", "recurrence", "relapse")
+    if certainty == "Z":
+        active = False
+    record.add(
+        Evidence(
+            "encounter-diagnosis" if "encounter-diagnosis" in categories else "problem",
+            Source(f"Condition/{resource.id}", concepts.label(codes), key),
+            sets,
+            codes,
+            True,
+            start,
+            seen,
+            end,
+            active,
+            verification in ("provisional", "differential", "unconfirmed") or certainty == "V",
+            concepts.sides(resource.bodySite, codes),
+            record.target(resource.encounter),
+            clinical,
+        )
+    )
+
+
+def _condition_days(record: Record, resource: Condition) -> tuple[Day | None, Day | None, Day | None]:
+    calendar = record.calendar
+    recorded = calendar.past(resource.recordedDate)
+    onset = calendar.past(resource.onsetDateTime) or calendar.start(resource.onsetPeriod)
+    if onset is None and resource.onsetAge is not None:
+        onset = _at_age(record, resource.onsetAge.value)
+    visit = (
+        record.visit_days.get(record.target(resource.encounter)) if resource.encounter is not None else None
+    )
+    end = calendar.past(resource.abatementDateTime)
+    if end is None and resource.abatementPeriod is not None:
+        end = calendar.end(resource.abatementPeriod)
+    if end is None and resource.abatementBoolean:
+        end = recorded or onset or visit
+    return onset or recorded or visit, _latest(recorded, visit) or onset, end
+
+
+def _at_age(record: Record, years: float | None) -> Day | None:
+    born = (
+        record.calendar.parse(record.patient.birthDate)
+        if record.patient and record.patient.birthDate
+        else None
+    )
+    if born is None or years is None:
+        return None
+    low = int(born.mid + years * 365.2425)
+    return Day(low + 182, low, low + 365) if low <= record.calendar.today else None
+
+
+def _observation(record: Record, resource: Observation, key: str) -> None:
+    concept = resource.code
+    if concept is None or resource.status in (
+        "entered-in-error",
+        "cancelled",
+        "unknown",
+    ):
+        return
+    sets = record.meaning(concept)
+    components = resource.component
+    value = resource.valueCodeableConcept
+    value_sets = record.meaning(value) if value is not None else _NONE
+    if not sets and not components and not value_sets:
+        return
+    if not record.mine(resource.subject):
+        return
+    day = _observed(record, resource)
+    if sets:
+        _statement(record, resource, resource, concept, sets, day, key)
+    if value_sets and not value_sets & sets:
+        _valued(record, resource, value_sets, day, key)
+    for component in components or ():
+        inner = record.meaning(component.code)
+        if inner and component.code is not None:
+            _statement(record, resource, component, component.code, inner, day, key)
+
+
+def _observed(record: Record, resource: Observation) -> Day | None:
+    calendar = record.calendar
+    return (
+        calendar.past(resource.effectiveDateTime)
+        or calendar.end(resource.effectivePeriod)
+        or calendar.past(resource.effectiveInstant)
+        or calendar.past(resource.issued)
+    )
+
+
+def _statement(
+    record: Record,
+    resource: Observation,
+    holder: Any,
+    concept: CodeableConcept,
+    sets: frozenset[str],
+    day: Day | None,
+    key: str,
+) -> None:
+    """One code of an Observation with its value: a lab result, a finding, or an imaging conclusion."""
+    codes = concepts.codings((concept,))
+    source = Source(f"Observation/{resource.id}", concepts.label(codes), key)
+    result = result_of(sets, codes, holder, resource.status or "final", day, source, record.units)
+    if result is not None:
+        record.results.setdefault(result.analyte, []).append(result)
+    if any(name.startswith("imaging-") for name in sets) and day is not None:
+        add_imaging(
+            record,
+            source,
+            sets,
+            day,
+            resource.status,
+            resource.valueCodeableConcept,
+            "",
+        )
+    present = concepts.presence(holder)
+    record.add(
+        Evidence(
+            "observation",
+            source,
+            sets,
+            codes,
+            present,
+            day,
+            day,
+            sides=concepts.sides(resource.bodySite, codes),
+            status=resource.status or "",
+        )
+    )
+
+
+def _valued(
+    record: Record,
+    resource: Observation,
+    sets: frozenset[str],
+    day: Day | None,
+    key: str,
+) -> None:
+    """A general question answered with a finding, e.g. code "symptom", value "numbness of saddle area"."""
+    codes = concepts.codings((resource.valueCodeableConcept,))
+    # A diagnosis named as the value of any Observation is no diagnosis of the patient (it may be the
+    # family's).
+    kept = frozenset(name for name in sets if concepts.is_finding(name))
+    if kept:
+        source = Source(f"Observation/{resource.id}", concepts.label(codes), key)
+        record.add(Evidence("observation", source, kept, codes, True, day, day))
+
+
+def _questionnaire(record: Record, resource: QuestionnaireResponse, key: str) -> None:
+    if resource.status not in ("completed", "amended", "in-progress", None):
+        return
+    if not record.mine(resource.subject):
+        return
+    day = record.calendar.past(resource.authored)
+    _items(record, resource.item, f"QuestionnaireResponse/{resource.id}", day, key)
+
+
+def _items(record: Record, items: list[Item] | None, name: str, day: Day | None, key: str) -> None:
+    for item in items or ():
+        fact = record.questions.get(item.linkId or "")
+        if fact is not None and item.answer:
+            present = concepts.answered(item.answer[0])
+            source = Source(name, item.linkId or "", key)
+            evidence = Evidence("answer", source, frozenset(), (), present, day, day)
+            record.answers.setdefault(fact, []).append(evidence)
+        _items(record, item.item, name, day, key)
+        for answer in item.answer or ():
+            _items(record, answer.item, name, day, key)
+
+
+def _latest(*days: Day | None) -> Day | None:
+    given = [day for day in days if day is not None]
+    return max(given) if given else None
+
+
+_READERS: dict[type, Callable[[Record, Any, str], None]] = {
+    Patient: _read_patient,
+    Encounter: read_encounter,
+    Condition: _condition,
+    Observation: _observation,
+    Procedure: read_procedure,
+    DiagnosticReport: read_report,
+    ImagingStudy: read_study,
+    MedicationRequest: read_medication,
+    MedicationStatement: read_statement,
+    ServiceRequest: read_service_request,
+    Task: read_task,
+    CarePlan: read_care_plan,
+    Flag: read_flag,
+    Appointment: read_appointment,
+    QuestionnaireResponse: _questionnaire,
+}

@@ -1,0 +1,250 @@
+"""Reading from the calling client's FHIR server: how a search is put, paged and read.
+
+Sources: conformance notes FHR-01 to FHR-06, PF-13, PF-18; FHIR R4 search, paging and `_search` by POST.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from service.access import AccessRefused, Grant
+from service.addresses import Base
+from service.decode import Problem, decode_resource
+from service.errors import BadJson, JsonTooDeep
+from service.fhir_version import ServerVersions
+from service.resources import Bundle, OperationOutcome, Resource
+from service.searchsets import contents, is_error
+from service.smart import BackendTokens, Registration
+from service.wire import FetchError, Wire, form
+
+__all__ = ["Access", "FhirClient", "Harvest", "Limits", "SearchRequest", "Session"]
+
+_FHIR_JSON = "application/fhir+json, application/json;q=0.9"
+_FORM = "application/x-www-form-urlencoded"
+# What a server answers to a list it finds too long, or to a POST it does not offer.
+_SHORTER_MAY_HELP = frozenset({"rejected", "not-found"})
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """Of one call: requests in flight, pages of one search, bytes of one answer and of one URL."""
+
+    in_flight: int = 8
+    pages: int = 10
+    answer_bytes: int = 8 * 1024 * 1024
+    url_bytes: int = 2000
+
+
+class SearchRequest(msgspec.Struct, frozen=True):
+    """A type-level search; `listed` are the alternatives of its parameter `list_name`, which may be many."""
+
+    resource_type: str
+    parameters: tuple[tuple[str, str], ...]
+    list_name: str = ""
+    listed: tuple[str, ...] = ()
+
+    def pairs(self, listed: Sequence[str]) -> list[tuple[str, str]]:
+        pairs = list(self.parameters)
+        if listed:
+            pairs.insert(1, (self.list_name, ",".join(listed)))
+        return pairs
+
+
+class Harvest(msgspec.Struct):
+    """What one query has brought so far, so that a cut at the deadline loses nothing that had arrived.
+
+    `partial` is empty, or the reason why more exists than is here.
+    """
+
+    key: str
+    values: list[Resource] = msgspec.field(default_factory=list)
+    problems: list[Problem] = msgspec.field(default_factory=list)
+    partial: str = ""
+
+
+class FhirClient:
+    """What the calls of a process share: connections, tokens of our own, and what is known of servers."""
+
+    def __init__(self, wire: Wire, limits: Limits | None = None) -> None:
+        self.wire = wire
+        self.tokens = BackendTokens(wire)
+        self.versions = ServerVersions(wire)
+        self.limits = limits or Limits()
+        self.without_post: set[Base] = set()
+
+    async def aclose(self) -> None:
+        await self.versions.aclose()
+        await self.tokens.aclose()
+        await self.wire.aclose()
+
+
+class Access:
+    """The way to the FHIR server of one call. Nothing is checked or sent before data turns out to be missing.
+
+    `ask` makes the grant, or raises AccessRefused. `registered` is used when the call brought no token.
+    """
+
+    def __init__(
+        self, client: FhirClient, ask: Callable[[], Grant], registered: Registration | None = None
+    ) -> None:
+        self._client = client
+        self._ask = ask
+        self._registered = registered
+
+    async def open(self, seconds: float) -> "Session":
+        """A session for `seconds` from now. Raises AccessRefused."""
+        deadline = asyncio.get_running_loop().time() + seconds
+        given = self._ask()
+        if not given.token and self._registered is not None:
+            try:
+                async with asyncio.timeout_at(deadline):
+                    given = Grant(given.base, await self._client.tokens.token(self._registered))
+            except (FetchError, TimeoutError) as error:
+                raise AccessRefused("token-unavailable") from error
+        return Session(self._client, given, deadline)
+
+
+class Session:
+    """Reads and searches on one server for one call; `deadline` is a time of the event loop."""
+
+    def __init__(self, client: FhirClient, grant: Grant, deadline: float) -> None:
+        self.base = grant.base
+        self.deadline = deadline
+        self.versions = client.versions
+        self._wire = client.wire
+        self._limits = client.limits
+        self._without_post = client.without_post
+        self._slots = asyncio.Semaphore(client.limits.in_flight)
+        self._headers = {"Accept": _FHIR_JSON}
+        if grant.token:
+            self._headers["Authorization"] = f"Bearer {grant.token}"
+
+    async def read(self, reference: str, harvest: Harvest) -> None:
+        """Read one instance, given as `Type/id`. Raises FetchError."""
+        kind, _, _ = reference.partition("/")
+        url = self.base.resolve(reference)
+        if url is None or "?" in url:
+            raise FetchError("rejected")
+        value = self._value(await self._get(url), harvest)
+        if type(value).__name__ != kind:
+            raise FetchError("unexpected")
+        harvest.values.append(value)
+
+    async def search(self, request: SearchRequest, harvest: Harvest) -> None:
+        """Search, and follow the pages. Raises FetchError when the first page cannot be had.
+
+        A long list goes by POST; where the server does not take that, in several searches side by side.
+        """
+        try:
+            first = await self._first_page(request)
+        except FetchError as error:
+            chunks = self._chunks(request)
+            if error.reason not in _SHORTER_MAY_HELP or len(chunks) < 2:
+                raise
+            await self._side_by_side(chunks, harvest)
+        else:
+            await self.follow(self._page(first, harvest), harvest)
+
+    async def follow(self, link: str | None, harvest: Harvest) -> None:
+        """Fetch the pages from `link` on. What goes wrong is the harvest's `partial`, never an exception."""
+        seen: set[str] = set()
+        while link is not None:
+            url = self.base.resolve(link)
+            stop = self._stop(url, seen)
+            if url is None or stop:
+                harvest.partial = harvest.partial or stop
+                return
+            seen.add(url)
+            try:
+                link = self._page(await self._get(url), harvest)
+            except FetchError as error:
+                harvest.partial = harvest.partial or error.reason
+                return
+
+    async def _side_by_side(self, urls: Sequence[str], harvest: Harvest) -> None:
+        done = await asyncio.gather(*(self._one(url, harvest) for url in urls), return_exceptions=True)
+        for failure in done:
+            if failure is not None:
+                raise failure
+
+    async def _one(self, url: str, harvest: Harvest) -> None:
+        await self.follow(self._page(await self._get(url), harvest), harvest)
+
+    async def _first_page(self, request: SearchRequest) -> bytes:
+        pairs = form(request.pairs(request.listed))
+        url = f"{self.base.url}/{request.resource_type}"
+        if len(url) + 1 + len(pairs) <= self._limits.url_bytes:
+            return await self._get(f"{url}?{pairs}")
+        if self.base in self._without_post:
+            raise FetchError("rejected")
+        try:
+            return await self._send("POST", f"{url}/_search", pairs.encode())
+        except FetchError as error:
+            if error.reason in _SHORTER_MAY_HELP:
+                self._without_post.add(self.base)
+            raise
+
+    def _chunks(self, request: SearchRequest) -> list[str]:
+        """The search as URLs of at most half the permitted length, each with a part of the list."""
+        url = f"{self.base.url}/{request.resource_type}?"
+        room = self._limits.url_bytes // 2 - len(url) - len(form(request.pairs(("",))))
+        parts: list[list[str]] = []
+        used = room
+        for code in request.listed:
+            size = len(form([("", code)]))
+            if used + size > room or not parts:
+                parts.append([])
+                used = 0
+            parts[-1].append(code)
+            used += size
+        return [url + form(request.pairs(part)) for part in parts]
+
+    def _stop(self, url: str | None, seen: set[str]) -> str:
+        """Why the next page is not fetched, or the empty string."""
+        if url is None:
+            return "page-elsewhere"
+        if url in seen:
+            return "page-loop"
+        return "page-limit" if len(seen) >= self._limits.pages - 1 else ""
+
+    def _page(self, body: bytes, harvest: Harvest) -> str | None:
+        """Take in a page; the link to the next one."""
+        value = self._value(body, harvest)
+        if not isinstance(value, Bundle):
+            raise FetchError("unexpected")
+        found = contents(value)
+        if found.failed and not found.count:
+            raise FetchError("outcome")
+        harvest.values.append(value)
+        if found.failed or found.withheld:
+            harvest.partial = harvest.partial or ("outcome" if found.failed else "withheld")
+        return found.next
+
+    def _value(self, body: bytes, harvest: Harvest) -> Resource:
+        try:
+            value, problems = decode_resource(body, harvest.key)
+        except BadJson as error:
+            raise FetchError("truncated" if body.lstrip()[:1] == b"{" else "not-fhir") from error
+        except JsonTooDeep as error:
+            raise FetchError("not-fhir") from error
+        harvest.problems.extend(problems)
+        if value is None:
+            raise FetchError("unexpected")
+        if isinstance(value, OperationOutcome) and is_error(value):
+            raise FetchError("outcome")
+        return value
+
+    async def _get(self, url: str) -> bytes:
+        return await self._send("GET", url)
+
+    async def _send(self, method: str, url: str, body: bytes | None = None) -> bytes:
+        headers = self._headers if body is None else {**self._headers, "Content-Type": _FORM}
+        async with self._slots:
+            return await self._wire.send(
+                method,
+                url,
+                headers=headers,
+                body=body,
+                deadline=self.deadline,
+                limit=self._limits.answer_bytes,
+            )

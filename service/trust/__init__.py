@@ -1,0 +1,36 @@
+"""Trust: who calls, and what that caller may do.
+
+`open_gate` reads the client list and gives the Gate that identifies every caller; the middlewares and the
+Throttle stand around it.
+"""
+
+from service.trust.clientfile import ClientsError, clients_schema, read_clients
+from service.trust.clients import Audience, CallLimits, Client, Clients
+from service.trust.cors import Cors
+from service.trust.gate import Caller, Gate, TrustOptions, open_gate
+from service.trust.headers import SecurityHeaders
+from service.trust.jwt import TimeRules
+from service.trust.keys import FetchLimits, KeysError
+from service.trust.limits import BodyLimit, Throttle, check_depth
+
+__all__ = [
+    "Audience",
+    "BodyLimit",
+    "CallLimits",
+    "Caller",
+    "Client",
+    "Clients",
+    "ClientsError",
+    "Cors",
+    "FetchLimits",
+    "Gate",
+    "KeysError",
+    "SecurityHeaders",
+    "Throttle",
+    "TimeRules",
+    "TrustOptions",
+    "check_depth",
+    "clients_schema",
+    "open_gate",
+    "read_clients",
+]

@@ -1,0 +1,212 @@
+"""What one caller may cost: bytes, nesting, calls a minute, calls at once."""
+
+import json
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.testclient import TestClient
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from service.errors import BodyTooLarge, JsonTooDeep, Overloaded, RateLimited, answer
+from service.trust.clients import CallLimits, Client
+from service.trust.limits import BodyLimit, Throttle, check_depth
+from tests.service.trust.signing import client
+
+AT = 5000.0
+
+
+def _depth(value: object) -> int:
+    if isinstance(value, dict):
+        return 1 + max(map(_depth, value.values()), default=0)
+    if isinstance(value, list):
+        return 1 + max(map(_depth, value), default=0)
+    return 0
+
+
+def _is_too_deep(body: bytes, limit: int) -> bool:
+    try:
+        check_depth(body, limit)
+    except JsonTooDeep:
+        return True
+    return False
+
+
+_TEXT = st.text(st.sampled_from('ab[]{}"\\,: ')) | st.text()
+_VALUES = st.recursive(
+    st.none() | st.integers() | _TEXT,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(_TEXT, inner, max_size=4),
+    max_leaves=30,
+)
+
+
+@given(_VALUES, st.integers(1, 8))
+def test_depth_is_judged_as_a_parser_would(value: object, limit: int) -> None:
+    for text in (json.dumps(value), json.dumps(value, ensure_ascii=False, indent=1)):
+        assert _is_too_deep(text.encode("utf-8", "surrogatepass"), limit) == (_depth(value) > limit)
+
+
+@given(st.binary(), st.integers(1, 8))
+def test_bytes_that_are_not_json_do_no_harm(body: bytes, limit: int) -> None:
+    assert _is_too_deep(body, limit) in (True, False)
+
+
+@pytest.mark.parametrize("limit", [16, 64, 512])
+@pytest.mark.parametrize(("opening", "closing"), [(b"[", b"]"), (b'{"a":', b"}"), (b'[{"a":', b"}]")])
+def test_the_limit_itself_is_allowed_and_one_more_is_not(opening: bytes, closing: bytes, limit: int) -> None:
+    times = limit // opening.count(b"[") // 2 if b"[{" in opening else limit
+    body = opening * times + b"1" + closing * times
+    assert not _is_too_deep(body, limit)
+    assert _is_too_deep(b"[" + body + b"]", limit)
+
+
+def test_a_deep_place_behind_many_shallow_ones_is_found() -> None:
+    shallow = b"[1],[[2]]," * 30_000
+    assert not _is_too_deep(b"[" + shallow + b"[" * 62 + b"]" * 62 + b"]", 64)
+    assert _is_too_deep(b"[" + shallow + b"[" * 64 + b"]" * 64 + b"]", 64)
+
+
+def test_eight_megabytes_of_brackets_are_refused() -> None:
+    assert _is_too_deep(b"[" * 8_000_000, 64)
+
+
+async def _length(request: Request) -> JSONResponse:
+    return JSONResponse(len(await request.body()))
+
+
+async def _late(scope: Scope, receive: Receive, send: Send) -> None:
+    """An app that begins to answer before it has read."""
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    while (await receive())["more_body"]:
+        pass
+
+
+async def _ignores(_: Request) -> PlainTextResponse:
+    return PlainTextResponse("not read")
+
+
+async def _as_the_service_does(_: Request, error: Exception) -> Response:
+    told = answer(error)
+    return Response(told.body, told.status, told.headers)
+
+
+PLAIN = Starlette(routes=[Route(f"/{f.__name__}", f, methods=["POST"]) for f in (_length, _ignores)])
+HANDLING = Starlette(routes=PLAIN.routes, exception_handlers={BodyTooLarge: _as_the_service_does})
+
+
+async def _post(path: str, *parts: bytes, app: ASGIApp = PLAIN, **headers: str) -> httpx.Response:
+    async def body() -> AsyncIterator[bytes]:
+        for part in parts:
+            yield part
+
+    transport = httpx.ASGITransport(BodyLimit(app, 10))
+    async with httpx.AsyncClient(transport=transport, base_url="https://cds.example.org") as http:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return await http.post(path, content=body(), headers=named)
+
+
+async def test_a_body_up_to_the_limit_is_passed_on() -> None:
+    assert (await _post("/_length", b"12345", b"67890")).json() == 10
+    assert (await _post("/_length", b"1234567890", content_length="10")).json() == 10
+    assert (await _post("/_length", b"1", content_length="+5")).json() == 1
+
+
+@pytest.mark.parametrize("app", [PLAIN, HANDLING])
+async def test_a_longer_body_is_refused_while_it_comes(app: Starlette) -> None:
+    sent = await _post("/_length", b"12345", b"67890", b"1", app=app)
+    assert sent.status_code == 413
+    assert sent.json()["issue"][0]["details"]["coding"][0]["code"] == "body-too-large"
+
+
+@pytest.mark.parametrize("length", ["11", "99999999999999999999999999"])
+async def test_a_longer_content_length_is_refused_before_anything_is_read(length: str) -> None:
+    sent = await _post("/_ignores", b"never read", content_length=length)
+    assert sent.status_code == 413
+    assert sent.headers["content-type"] == "application/fhir+json"
+    assert sent.headers["connection"] == "close"
+
+
+async def test_an_answer_already_begun_is_not_begun_again() -> None:
+    with pytest.raises(BodyTooLarge):
+        await _post("/", b"12345", b"67890", b"1", app=_late)
+
+
+def test_what_is_not_http_is_passed_on() -> None:
+    with TestClient(BodyLimit(PLAIN, 10)) as http:
+        assert http.post("/_length", content=b"123").json() == 3
+
+
+def _taken(throttle: Throttle, limits: CallLimits, calls: int, at: float) -> int:
+    taken = 0
+    for _ in range(calls):
+        try:
+            with throttle.admit(client(limits=limits), at):
+                taken += 1
+        except RateLimited:
+            pass
+    return taken
+
+
+def test_a_burst_is_taken_and_then_the_rate() -> None:
+    throttle = Throttle()
+    limits = CallLimits(per_minute=60, burst=5, concurrent=9)
+    assert _taken(throttle, limits, 10, AT) == 5
+    assert _taken(throttle, limits, 10, AT + 0.5) == 0
+    assert _taken(throttle, limits, 10, AT + 1) == 1
+    assert _taken(throttle, limits, 10, AT + 3.5) == 2
+    assert _taken(throttle, limits, 10, AT + 1000) == 5
+
+
+def test_a_call_over_the_rate_is_told_when_to_come_again() -> None:
+    throttle = Throttle()
+    limits = CallLimits(per_minute=6, burst=1, concurrent=9)
+    assert _taken(throttle, limits, 1, AT) == 1
+    with pytest.raises(RateLimited) as caught, throttle.admit(client(limits=limits), AT + 2.5):
+        pass
+    assert caught.value.headers == {"Retry-After": "8"}
+
+
+def test_a_clock_that_stands_or_goes_back_gives_nothing_away() -> None:
+    throttle = Throttle()
+    limits = CallLimits(per_minute=60, burst=1, concurrent=9)
+    assert _taken(throttle, limits, 1, AT) == 1
+    assert _taken(throttle, limits, 1, AT - 100) == 0
+    assert _taken(throttle, limits, 1, AT + 0.9) == 0
+    assert _taken(throttle, limits, 1, AT + 1) == 1
+
+
+def test_clients_do_not_use_up_each_others_calls() -> None:
+    throttle = Throttle()
+    limits = CallLimits(per_minute=1, burst=1, concurrent=1)
+    with throttle.admit(client(limits=limits), AT), throttle.admit(client(id="other", limits=limits), AT):
+        pass
+
+
+def _expect_overload(throttle: Throttle, caller: Client) -> None:
+    with pytest.raises(Overloaded), throttle.admit(caller, AT):
+        pass
+
+
+def test_calls_under_way_are_capped_and_freed_even_after_a_failure() -> None:
+    throttle = Throttle()
+    caller = client(limits=CallLimits(per_minute=600, burst=100, concurrent=2))
+    with throttle.admit(caller, AT), throttle.admit(caller, AT):
+        _expect_overload(throttle, caller)
+    with pytest.raises(ZeroDivisionError), throttle.admit(caller, AT):
+        raise ZeroDivisionError
+    with throttle.admit(caller, AT), throttle.admit(caller, AT):
+        pass
+
+
+def test_each_worker_gives_out_its_share_but_at_least_one() -> None:
+    limits = CallLimits(per_minute=60, burst=8, concurrent=1)
+    throttle = Throttle(workers=4)
+    assert _taken(throttle, limits, 10, AT) == 2
+    assert _taken(throttle, limits, 10, AT + 3.9) == 0
+    assert _taken(throttle, limits, 10, AT + 4) == 1
