@@ -14,6 +14,7 @@ from hooks.override_reasons import OVERRIDE_REASONS
 from hooks.prefetch import PrefetchTemplate
 from hooks.registry import REGISTRY
 from hooks.request import Envelope, FhirAuthorization, check
+from hooks.templates import Filling, Template
 
 __all__ = [
     "OVERRIDE_REASONS",
@@ -27,6 +28,7 @@ __all__ = [
     "Feedback",
     "FeedbackBatch",
     "FhirAuthorization",
+    "Filling",
     "Hook",
     "HookError",
     "Link",
@@ -37,6 +39,7 @@ __all__ = [
     "ServiceInvalid",
     "Source",
     "Suggestion",
+    "Template",
     "TokenUnresolved",
     "check",
     "encode",

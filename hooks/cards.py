@@ -13,6 +13,7 @@ import msgspec
 
 from hooks.content import check_extension, check_json, check_line, check_text, check_url
 from hooks.errors import CardError
+from hooks.templates import Filled
 
 __all__ = [
     "SUMMARY_LIMIT",
@@ -142,7 +143,8 @@ class Action(_Part, frozen=True):
         kind = resource.get("resourceType")
         if not isinstance(kind, str) or not _RESOURCE_TYPE.match(kind):
             raise CardError("action.resource", "has no resourceType")
-        check_json("action.resource", resource)
+        if not isinstance(resource, Filled):
+            check_json("action.resource", resource)
         if self.type == "update" and not isinstance(resource.get("id"), str):
             raise CardError("action.resource", "has no id, which an update needs")
 
@@ -187,7 +189,8 @@ class Card(_Part, frozen=True, kw_only=True):
             check_text("card.detail", self.detail)
         if self.indicator not in ("info", "warning", "critical"):
             raise CardError("card.indicator", "is none of info, warning, critical")
-        _check_type("card.source", self.source, Source)
+        if not isinstance(self.source, Source):
+            raise CardError("card.source", "is no Source")
         _freeze(self, "suggestions", Suggestion)
         _freeze(self, "overrideReasons", OverrideReason)
         _freeze(self, "links", Link)
@@ -230,15 +233,12 @@ def _check_uuid(at: str, text: str) -> None:
         raise CardError(at, "is not a UUID")
 
 
-def _check_type(at: str, value: object, kind: type[_Part]) -> None:
-    if not isinstance(value, kind):
-        raise CardError(at, f"is no {kind.__name__}")
-
-
 def _freeze(part: _Part, name: str, kind: type[_Part]) -> None:
     """Keep a sequence of parts as a tuple, so that it stays as it was checked."""
-    values = tuple(getattr(part, name))
-    at = f"{type(part).__name__.lower()}.{name}"
+    given = getattr(part, name)
+    values = given if given.__class__ is tuple else tuple(given)
     for value in values:
-        _check_type(at, value, kind)
-    msgspec.structs.force_setattr(part, name, values)
+        if not isinstance(value, kind):
+            raise CardError(f"{type(part).__name__.lower()}.{name}", f"is no {kind.__name__}")
+    if values is not given:
+        msgspec.structs.force_setattr(part, name, values)

@@ -6,29 +6,38 @@ clinical.md 3.4 and the card rules of users-and-ops.md 4.2; CDS Hooks 2.0.1, Car
 """
 
 import datetime as dt
+import hashlib
 import re
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
-from hooks import OVERRIDE_REASONS, Action, Card, Coding, Context, Link, Source, Suggestion
-from rules.engine import Decision, Evidence, Fact, OrderTemplate, Rule, Span
+from hooks import OVERRIDE_REASONS, Action, Card, Coding, Context, Filling, Link, Source, Suggestion, Template
+from rules.engine import Decision, Evidence, Fact, Rule, Span
 from service.facts.results import Result
-from service.policy import Shown
+from service.policy import Shown, imaged_on, worded_at
 from service.resources import Resource
 
-__all__ = ["TOPIC_SYSTEM", "Writer", "escape"]
+__all__ = ["FINDINGS", "TOPIC_SYSTEM", "Writer", "escape"]
 
 TOPIC_SYSTEM = "https://tocsin.org/CodeSystem/red-flag"
 FINDINGS = "org.tocsin.findings"
+"""Extension member of a card: the rules it stands for, with version, urgency and role."""
+
 SAFETY_LINE = "Normal tests or no card do not exclude cancer."
-_MARKUP = re.compile(r"([\\`*_\[\]<>#~|&@]|:(?=//)|(?<=www)\.)")
+_MARKUP = re.compile(r"([\\`*_\[\]<>#~|&@]|:(?=//)|(?<=[wW]{3})\.)")
+# Control characters no card can hold, and those that hide text or turn it round.
+_HIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 _SPACE = re.compile(r"\s+")
+# Most of what is shown is a number with its unit, and needs no closer look.
+_HARMLESS = re.compile(r"[A-Za-z0-9/.%]+(?: [A-Za-z0-9/%]+)*")
 _PLACEHOLDER = re.compile(r"\{(contact:[a-z]+|imaging_date|fact:[a-z0-9_.]+)\}")
 _NO_CONTACT = "no number is set here, use the on-call list"
 _IONISING = frozenset({"xray", "ct", "nuclear", "pet", "dxa"})
-_NAMESPACE = uuid.UUID("6f0b6c9e-6a5d-5f0e-9b0a-3c1f2f7b9e11")
+_NAMESPACE = uuid.UUID("6f0b6c9e-6a5d-5f0e-9b0a-3c1f2f7b9e11").bytes
 _MOST_UNREAD = 3
+_LONGEST_RAW = 40
 
 
 class Writer:
@@ -37,6 +46,7 @@ class Writer:
     def __init__(
         self,
         decision: Decision,
+        templates: Mapping[str, Sequence[Template]],
         *,
         instance: str,
         today: dt.date,
@@ -45,9 +55,12 @@ class Writer:
         context: Context[Resource],
         public_url: str,
     ) -> None:
-        """`unread` are results that could not be read, `missing` data that could not be had, in words;
-        `public_url` is empty when no page of ours can be linked to."""
+        """`templates` are the resources of the bundle's orders, by order. `unread` are results that could not be
+        read, `missing` data that could not be had, in words; `public_url` is empty when no page of ours can
+        be linked to.
+        """
         self.decision = decision
+        self.templates = templates
         self.bundle = decision.bundle
         self.facts = decision.facts
         self.instance = instance
@@ -63,7 +76,7 @@ class Writer:
         suggestions = self._suggestions(rule)
         return Card(
             uuid=self._uuid(rule.id),
-            summary=self._filled(rule.card[outcome.urgency].summary),
+            summary=self._filled(rule.card[worded_at(self.decision, rule.id)].summary, rule),
             detail=self._detail(rule, shown),
             indicator=outcome.urgency,
             source=Source("Tocsin red-flag rules", Coding(rule.topic, TOPIC_SYSTEM, rule.title)),
@@ -83,8 +96,14 @@ class Writer:
         return self.bundle.programs[rule_id].rule
 
     def _uuid(self, *names: str) -> str:
-        """The same call always gets the same ids, so that feedback on a repeated answer finds its card."""
-        return str(uuid.uuid5(_NAMESPACE, "/".join((self.instance, self.bundle.digest, *names))))
+        """The same call always gets the same ids, so that feedback on a repeated answer finds its card.
+
+        This is `uuid.uuid5` (RFC 4122, name-based with SHA-1) without the detour over a UUID object.
+        """
+        name = "/".join((self.instance, self.bundle.digest, *names)).encode()
+        digest = hashlib.sha1(_NAMESPACE + name, usedforsecurity=False).hexdigest()
+        variant = "89ab"[int(digest[16], 16) & 3]
+        return f"{digest[:8]}-{digest[8:12]}-5{digest[13:16]}-{variant}{digest[17:20]}-{digest[20:32]}"
 
     def _findings(self, shown: Shown) -> list[dict[str, str]]:
         folded = self.decision[shown.lead].folded
@@ -102,13 +121,15 @@ class Writer:
 
     def _detail(self, rule: Rule, shown: Shown) -> str:
         outcome = self.decision[rule.id]
-        text = rule.card[outcome.urgency]
-        parts = [f"**{self._filled(text.lead)}**", _bullets(self._filled(line) for line in text.consider)]
+        text = rule.card[worded_at(self.decision, rule.id)]
+        consider = _bullets(self._filled(line, rule) for line in text.consider)
+        parts = [f"**{self._filled(text.lead, rule)}**", consider]
         because = [line for name in rule.show if (line := self._because(name))]
         if because:
             parts.append(f"Why: {'; '.join(because)}.")
         if outcome.lowered is not None:
-            parts.append(f"Shown at lower urgency: {escape(outcome.lowered.text)}.")
+            lower = "Shown at lower urgency: " if outcome.urgency != outcome.base_urgency else ""
+            parts.append(f"{lower}{escape(outcome.lowered.text)}.")
         parts += [
             line for line in (self._not_recorded(rule), self._not_read(), self._not_available()) if line
         ]
@@ -122,18 +143,18 @@ class Writer:
     def _titles(self, rule_ids: Iterable[str]) -> str:
         return "; ".join(_lower_first(self._rule(rule_id).title) for rule_id in rule_ids)
 
-    def _filled(self, text: str) -> str:
-        return _PLACEHOLDER.sub(self._value_of, text) if "{" in text else text
+    def _filled(self, text: str, rule: Rule) -> str:
+        return _PLACEHOLDER.sub(lambda match: self._value_of(match[1], rule), text) if "{" in text else text
 
-    def _value_of(self, match: re.Match[str]) -> str:
-        kind, _, name = match.group(1).partition(":")
+    def _value_of(self, placeholder: str, rule: Rule) -> str:
+        kind, _, name = placeholder.partition(":")
         if kind == "contact":
             return escape(self.bundle.overlay.contacts.get(name, "")) or _NO_CONTACT
         if kind == "fact":
             fact = self.facts.get(name)
             return self._value(fact) if fact.known else "not recorded"
-        days = [study["days"] for study in self.facts["imaging.studies"] or () if "result" not in study]
-        return (self.today - dt.timedelta(days=min(days))).isoformat() if days else "the last examination"
+        day = imaged_on(rule, self.facts, self.today)
+        return day.isoformat() if day is not None else "the last examination"
 
     def _because(self, name: str) -> str:
         """One fact as a reason, e.g. "CRP 72 mg/L (2026-11-21)"; empty when it is unknown or says no."""
@@ -159,9 +180,13 @@ class Writer:
         elif isinstance(value, float):
             value = f"{value:.4g}"
         elif isinstance(value, list):
-            value = ", ".join(str(item).replace("-", " ") for item in value)
+            value = ", ".join(self._item(str(item)) for item in value)
         unit = spec.unit if spec.kind == "quantity" and spec.unit not in ("1", "{score}") else ""
         return escape(f"{value} {unit}")
+
+    def _item(self, name: str) -> str:
+        """An entry of a list: a value set under its title, anything else as the vocabulary spells it."""
+        return _lower_first(self.bundle.codes.titles.get(name) or name.replace("-", " "))
 
     def _not_recorded(self, rule: Rule) -> str:
         labels = [self.bundle.vocabulary.spec(name).label for name in rule.ask if self.facts[name] is None]
@@ -179,8 +204,9 @@ class Writer:
         return f"Not available for this answer: {', '.join(self.missing)}." if self.missing else ""
 
     def _basis(self, rule: Rule) -> str:
-        sources = "; ".join(_cited(self.bundle.evidence[name]) for name in rule.evidence[:2])
-        return f"Basis: {escape(sources)}. Rule version {rule.version}, review by {rule.review_by}."
+        return _basis(*(self.bundle.evidence[name] for name in rule.evidence[:2])) + (
+            f" Rule version {rule.version}, review by {rule.review_by}."
+        )
 
     # -- suggestions -------------------------------------------------------------------------------
 
@@ -189,9 +215,13 @@ class Writer:
         code = lowered.code if lowered is not None else ""
         placed = set(self.facts["orders.active"] or ()) | set(self.facts["orders.draft"] or ())
         made: list[Suggestion] = []
-        for name in rule.suggest:
-            order = self._fitting(self.bundle.orders[name])
-            if order is None or placed.intersection(order.sets):
+        filling: Filling | None = None
+        for wanted in rule.suggest:
+            name = self._fitting(wanted)
+            if not name:
+                continue
+            order = self.bundle.orders[name]
+            if placed.intersection(order.sets):
                 continue
             # Imaging that was done is to be read, not repeated; at the end of life the talk comes before
             # any order.
@@ -199,37 +229,39 @@ class Writer:
                 code == "S1" and order.kind in ("imaging", "referral")
             ):
                 continue
+            filling = filling or self._filling(rule)
             actions = [
-                Action("create", order.says, self._resource(resource, rule)) for resource in order.resources
+                Action("create", order.says, template.fill(filling)) for template in self.templates[name]
             ]
             made.append(Suggestion(order.says, self._uuid(rule.id, name), actions))
         return made
 
-    def _fitting(self, order: OrderTemplate) -> OrderTemplate | None:
-        """The order, its substitute in pregnancy (S8), or None where it does not fit the person."""
+    def _fitting(self, name: str) -> str:
+        """The order's name, its substitute's in pregnancy (S8), or empty where it does not fit the person."""
+        order = self.bundle.orders[name]
         if order.sex and self.facts["person.sex"] != order.sex:
-            return None
-        if self.facts["person.pregnant"] and order.modality in _IONISING:
-            return self.bundle.orders[order.in_pregnancy] if order.in_pregnancy else None
-        return order
+            return ""
+        if order.modality in _IONISING and self.facts["person.pregnant"]:
+            return order.in_pregnancy
+        return name
 
-    def _resource(self, template: Mapping[str, Any], rule: Rule) -> dict[str, Any]:
-        """A template with this call's subject, visit, date and reason. It was validated when the bundle was
-        loaded; what is filled in here cannot break it."""
-        filled = {
-            **template,
+    def _filling(self, rule: Rule) -> Filling:
+        """What this call adds to an order template: subject, visit, date, and the reason."""
+        members: dict[str, Any] = {
             "subject": {"reference": f"Patient/{self.context.patient_id}"},
             "authoredOn": self.today.isoformat(),
             "reasonCode": [{"text": rule.title}],
         }
         if self.context.encounter_id is not None:
-            filled["encounter"] = {"reference": f"Encounter/{self.context.encounter_id}"}
-        return filled
+            members["encounter"] = {"reference": f"Encounter/{self.context.encounter_id}"}
+        return Filling(members)
 
 
 def escape(text: str) -> str:
     """Text from the record made inert: one line, no Markdown or HTML of its own, no links."""
-    return _MARKUP.sub(r"\\\1", _SPACE.sub(" ", text).strip())
+    if _HARMLESS.fullmatch(text):
+        return text
+    return _MARKUP.sub(r"\\\1", _HIDDEN.sub("", _SPACE.sub(" ", text)).strip())
 
 
 def _bullets(lines: Iterable[str]) -> str:
@@ -245,10 +277,19 @@ def _unread(result: Result) -> str:
     name = name.upper() if len(name) <= 4 else name
     of = f" of {result.day.date.isoformat()}" if result.day is not None else ""
     return (
-        f"{name} {escape(result.raw)}{of} ({result.reason})"
+        f"{name} {escape(_cut(result.raw))}{of} ({result.reason})"
         if result.raw
         else f"{name}{of} ({result.reason})"
     )
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST_RAW else f"{text[:_LONGEST_RAW]}…"
+
+
+@lru_cache(maxsize=256)
+def _basis(*evidence: Evidence) -> str:
+    return f"Basis: {escape('; '.join(map(_cited, evidence)))}."
 
 
 def _cited(evidence: Evidence) -> str:

@@ -7,6 +7,7 @@ reported as a Problem (never with its content) and everything else is kept.
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import msgspec
 
@@ -45,15 +46,18 @@ class _RawEnvelope(msgspec.Struct):
 
 class _RawEntry(msgspec.Struct):
     fullUrl: str | None = None
-    resource: msgspec.Raw | None = None
+    resource: msgspec.Raw = msgspec.Raw()
     search: Search | None = None
 
 
 class _RawBundle(msgspec.Struct):
     resourceType: str
+    entry: list[msgspec.Raw] | None = None
+
+
+class _Frame(msgspec.Struct):
     type: str | None = None
     total: int | None = None
-    entry: list[_RawEntry] | None = None
     link: list[BundleLink] | None = None
 
 
@@ -67,8 +71,11 @@ class _Typed(msgspec.Struct):
 
 _ENVELOPE = msgspec.json.Decoder(Envelope[Resource])
 _RESOURCE = msgspec.json.Decoder(Resource)
+_RAW = msgspec.json.Decoder(msgspec.Raw)
 _RAW_ENVELOPE = msgspec.json.Decoder(_RawEnvelope)
 _RAW_BUNDLE = msgspec.json.Decoder(_RawBundle)
+_RAW_ENTRY = msgspec.json.Decoder(_RawEntry)
+_FRAME = msgspec.json.Decoder(_Frame)
 _TYPED = msgspec.json.Decoder(_Typed)
 _WRAPPED = msgspec.json.Decoder(_Wrapped)
 _WITHOUT_PREFETCH = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -83,14 +90,11 @@ def decode_call(body: bytes) -> Call:
     Raises BadJson when it is not a JSON object in UTF-8 or lacks the members every call has with their types,
     JsonTooDeep when it is nested deeper than the decoder goes.
     """
-    try:
-        return Call(_ENVELOPE.decode(body))
-    except msgspec.ValidationError:
-        return _isolated(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BadJson from error
-    except RecursionError as error:
-        raise JsonTooDeep from error
+    with _refusing():
+        try:
+            return Call(_ENVELOPE.decode(body))
+        except msgspec.ValidationError:
+            return _isolated(body)
 
 
 def decode_resource(data: bytes, key: str) -> tuple[Resource | None, tuple[Problem, ...]]:
@@ -98,11 +102,21 @@ def decode_resource(data: bytes, key: str) -> tuple[Resource | None, tuple[Probl
 
     Raises BadJson when `data` is not JSON at all.
     """
+    with _refusing():
+        try:
+            return _RESOURCE.decode(data), ()
+        except msgspec.ValidationError:
+            problems: list[Problem] = []
+            return _value(_RAW.decode(data), key, problems), tuple(problems)
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """Both passes can meet each of these: a wrong type may stand before the place where JSON breaks off."""
     try:
-        return _RESOURCE.decode(data), ()
-    except msgspec.ValidationError:
-        problems: list[Problem] = []
-        return _value(msgspec.Raw(data), key, problems), tuple(problems)
+        yield
+    except msgspec.ValidationError as error:
+        raise BadJson(path_of(error)) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadJson from error
     except RecursionError as error:
@@ -118,15 +132,10 @@ def decode_context(raw: msgspec.Raw, problems: list[Problem]) -> Resource | None
 
 def _isolated(body: bytes) -> Call:
     """Decode again, value by value. The second pass costs about as much as the first."""
-    try:
-        members = _WITHOUT_PREFETCH.decode(body)
-        raw = _RAW_ENVELOPE.decode(body).prefetch or {}
-        had_prefetch = members.pop("prefetch", None) is not None
-        envelope = _ENVELOPE.decode(msgspec.json.encode(members))
-    except msgspec.ValidationError as error:
-        raise BadJson(path_of(error)) from error
-    except RecursionError as error:
-        raise JsonTooDeep from error
+    members = _WITHOUT_PREFETCH.decode(body)
+    raw = _RAW_ENVELOPE.decode(body).prefetch or {}
+    had_prefetch = members.pop("prefetch", None) is not None
+    envelope = _ENVELOPE.decode(msgspec.json.encode(members))
     problems: list[Problem] = []
     if had_prefetch:
         envelope.prefetch = dict(_values(raw, problems))
@@ -143,37 +152,43 @@ def _values(raw: dict[str, msgspec.Raw], problems: list[Problem]) -> Iterator[tu
             yield key, resource
 
 
-def _value(raw: msgspec.Raw, key: str, problems: list[Problem]) -> Resource | None:
-    try:
-        resource: Resource = _RESOURCE.decode(raw)
-    except msgspec.ValidationError as error:
-        fault = error
-    else:
-        return resource
+def _value(raw: msgspec.Raw, key: str, problems: list[Problem], index: int = -1) -> Resource | None:
+    inner: msgspec.Raw | None = raw
+    while inner is not None:
+        raw = inner
+        try:
+            resource: Resource = _RESOURCE.decode(raw)
+        except msgspec.ValidationError as error:
+            fault = error
+            inner = _unwrapped(raw)
+        else:
+            return resource
     bundle = _raw_bundle(raw)
     if bundle is not None:
-        return _bundle(bundle, key, problems)
-    inner = _unwrapped(raw)
-    if inner is not None:
-        return _value(inner, key, problems)
-    problems.append(Problem("resource-unreadable", key, _type_name(raw), at=path_of(fault)))
+        return _bundle(raw, bundle, key, problems)
+    problems.append(Problem("resource-unreadable", key, _type_name(raw), index, path_of(fault)))
     return None
 
 
-def _bundle(raw: _RawBundle, key: str, problems: list[Problem]) -> Bundle:
+def _bundle(raw: msgspec.Raw, bundle: _RawBundle, key: str, problems: list[Problem]) -> Bundle:
     entries: list[Entry] = []
-    for index, entry in enumerate(raw.entry or ()):
-        if entry.resource is None:
-            continue
+    for index, given in enumerate(bundle.entry or ()):
         try:
-            resource = _RESOURCE.decode(entry.resource)
+            entry = _RAW_ENTRY.decode(given)
         except msgspec.ValidationError as error:
-            problems.append(
-                Problem("resource-unreadable", key, _type_name(entry.resource), index, path_of(error))
-            )
+            problems.append(Problem("resource-unreadable", key, "", index, path_of(error)))
             continue
-        entries.append(Entry(entry.fullUrl, resource, entry.search))
-    return Bundle(None, raw.type, raw.total, entries, raw.link)
+        if bytes(entry.resource) in (b"", b"null"):
+            continue
+        resource = _value(entry.resource, key, problems, index)
+        if resource is not None:
+            entries.append(Entry(entry.fullUrl, resource, entry.search))
+    try:
+        frame = _FRAME.decode(raw)
+    except msgspec.ValidationError as error:
+        problems.append(Problem("resource-unreadable", key, "Bundle", at=path_of(error)))
+        frame = _Frame()
+    return Bundle(None, frame.type, frame.total, entries, frame.link)
 
 
 def _raw_bundle(raw: msgspec.Raw) -> _RawBundle | None:

@@ -115,11 +115,11 @@ class BadJson(CallError):
 
 
 class JsonTooDeep(CallError):
-    """The body nests deeper than MAX_JSON_DEPTH, or than the decoder goes."""
+    """The body nests deeper than the decoder goes, about a thousand levels."""
 
     code, status, issue = "body-too-deep", 400, "too-costly"
     message = "The JSON in the body is nested deeper than this service reads."
-    action = "Send plain FHIR resources; the operator can raise TOCSIN_MAX_JSON_DEPTH."
+    action = "Send plain FHIR resources: none nests so deep."
 
 
 class Unauthorised(CallError):

@@ -183,7 +183,7 @@ class _Call:
 
     def _judged(self, query: Query, value: Resource | None, found: Contents) -> Outcome:
         if value is None:
-            return Outcome(State.EMPTY)
+            return _EMPTY
         if found.failed and not found.count:
             return Outcome(State.ERROR, "outcome")
         total = value.total or 0 if isinstance(value, Bundle) else 0
@@ -238,10 +238,14 @@ class _Call:
         )
 
 
+_NOTHING = contents(Bundle())
+_EMPTY = Outcome(State.EMPTY)
+
+
 def _contents(value: Resource | None) -> Contents:
-    if isinstance(value, Bundle):
-        return contents(value)
-    return contents(Bundle(entry=[Entry(resource=value)]))
+    if value is None:
+        return _NOTHING
+    return contents(value if isinstance(value, Bundle) else Bundle(entry=[Entry(resource=value)]))
 
 
 def _partial(found: Contents, *, cut: bool) -> str:

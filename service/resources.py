@@ -12,6 +12,17 @@ from typing import TYPE_CHECKING, Union
 
 import msgspec
 
+from service.datatypes import (
+    CodeableConcept,
+    CodeableReference,
+    Coding,
+    Concepts,
+    Period,
+    Quantity,
+    Reference,
+    ReferenceRange,
+    Status,
+)
 from service.unread import UNREAD
 
 __all__ = [
@@ -44,62 +55,6 @@ __all__ = [
     "ServiceRequest",
     "Task",
 ]
-
-
-class Extension(msgspec.Struct, gc=False):
-    url: str | None = None
-    valueCoding: "Coding | None" = None
-    valueCode: str | None = None
-
-
-class Coding(msgspec.Struct, gc=False):
-    system: str | None = None
-    code: str | None = None
-    display: str | None = None
-    extension: list[Extension] | None = None
-
-
-class CodeableConcept(msgspec.Struct, gc=False):
-    coding: list[Coding] | None = None
-    text: str | None = None
-
-
-# Some EHRs send one CodeableConcept where the specification has a list (`category` in Epic and in the
-# reference sandbox), and STU3-born systems send a bare code.
-Concepts = list[CodeableConcept] | CodeableConcept | None
-Status = CodeableConcept | str | None
-
-
-class Reference(msgspec.Struct, gc=False):
-    reference: str | None = None
-
-
-class CodeableReference(msgspec.Struct, gc=False):
-    """R5's CodeableReference, or the CodeableConcept that stands in its place in R4."""
-
-    coding: list[Coding] | None = None
-    text: str | None = None
-    concept: CodeableConcept | None = None
-    reference: Reference | None = None
-
-
-class Period(msgspec.Struct, gc=False):
-    start: str | None = None
-    end: str | None = None
-
-
-class Quantity(msgspec.Struct, gc=False):
-    value: float | None = None
-    comparator: str | None = None
-    unit: str | None = None
-    system: str | None = None
-    code: str | None = None
-
-
-class ReferenceRange(msgspec.Struct, gc=False):
-    low: Quantity | None = None
-    high: Quantity | None = None
-    type: CodeableConcept | None = None
 
 
 class Patient(msgspec.Struct, tag_field="resourceType", tag="Patient", gc=False):

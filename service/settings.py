@@ -1,8 +1,9 @@
 """The settings: one typed table that also makes the reference page and the options of `tocsin serve`.
 
 Each field of Settings is one row: name, type, default, help, group, example, and the version it came with.
-Values come from environment variables with the prefix TOCSIN_; an empty variable counts as not set. All that
-is wrong is reported together, and no report repeats a value.
+Values come from environment variables with the prefix TOCSIN_; an empty variable counts as not set, and a
+file in SECRETS named after it in lower case is read instead. All that is wrong is reported together, and no
+report repeats a value.
 """
 
 import difflib
@@ -10,21 +11,26 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BeforeValidator, ValidationError
+from pydantic import AfterValidator, BeforeValidator, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from service.addresses import InvalidBase, parse_base
+from service.cautions import conflicts
 from service.errors import SettingProblem, SettingsError
 from service.options import Row, rows, setting
 from service.tables import markdown_table
 
-__all__ = ["PREFIX", "Settings", "examine", "load", "settings_markdown", "table", "warnings"]
+__all__ = ["PREFIX", "SECRETS", "Settings", "examine", "load", "settings_markdown", "table"]
 
 PREFIX = "TOCSIN_"
-_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+SECRETS = Path("/run/secrets")
+"""Where container engines put secrets: /run/secrets/tocsin_patient_key stands for TOCSIN_PATIENT_KEY."""
+_DATABASE = re.compile(r"memory:\Z|sqlite:///.+|postgres(?:ql)?://.+")
+_LEAST_SECRET = 16
+_MOST_WORKERS = 64
 # Kubernetes gives each pod the addresses of Services; those of a Service named "tocsin" share our prefix.
 _SERVICE_LINK = re.compile(rf"{PREFIX}(SERVICE_(HOST|PORT)|PORT_\d+_(TCP|UDP))")
 
@@ -67,6 +73,23 @@ def _file(path: Path) -> Path:
     return path
 
 
+def _database(url: SecretStr) -> SecretStr:
+    if not _DATABASE.match(url.get_secret_value()):
+        raise ValueError("It is none of memory:, sqlite:///PATH and postgresql://...")
+    return url
+
+
+def _keys(keys: SecretStr) -> SecretStr:
+    if any(len(key.encode()) < _LEAST_SECRET for key in keys.get_secret_value().split(",")):
+        raise ValueError(f"A key has fewer than {_LEAST_SECRET} bytes.")
+    return keys
+
+
+def _cores(value: object) -> object:
+    """`cores` as a number: the cores this process may run on. A quota of CPU time is not looked at."""
+    return min(len(os.sched_getaffinity(0)), _MOST_WORKERS) if value == "cores" else value
+
+
 def _timezone(name: str) -> str:
     try:
         ZoneInfo(name)
@@ -75,11 +98,14 @@ def _timezone(name: str) -> str:
     return name
 
 
+Secrets = Annotated[SecretStr, AfterValidator(_keys)]
+DatabaseUrl = Annotated[SecretStr, AfterValidator(_database)]
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 BaseUrls = Annotated[Words, AfterValidator(_base_urls)]
 Origins = Annotated[Words, AfterValidator(_origins)]
 ExistingFile = Annotated[Path, AfterValidator(_file)]
+Workers = Annotated[int, BeforeValidator(_cores)]
 TimeZone = Annotated[str, AfterValidator(_timezone)]
 
 
@@ -90,8 +116,13 @@ class Settings(BaseSettings):
 
     host: str = setting("127.0.0.1", "Address to listen on.", group="server", example="0.0.0.0")
     port: int = setting(8000, "TCP port to listen on.", group="server", example="8000", ge=1, le=65535)
-    workers: int = setting(
-        1, "Worker processes; as many as cores serves best.", group="server", example="2", ge=1, le=64
+    workers: Workers = setting(
+        1,
+        "Worker processes; `cores` starts one for each core.",
+        group="server",
+        example="cores",
+        ge=1,
+        le=_MOST_WORKERS,
     )
     public_url: BaseUrl | None = setting(
         None,
@@ -171,11 +202,49 @@ class Settings(BaseSettings):
     timezone: TimeZone = setting(
         "UTC", "Time zone of dates that come without one.", group="rules", example="Europe/London"
     )
+    database_url: DatabaseUrl | None = setting(
+        None,
+        "Where decisions and feedback are kept: memory:, sqlite:///PATH or postgresql://... "
+        "Not set: a SQLite file in STATE_DIR, and in memory without one.",
+        group="memory",
+        example="postgresql://tocsin@db.example.org/tocsin",
+    )
+    durability: Literal["async", "commit", "fsync"] = setting(
+        "async",
+        "async: a crash loses the records of the last 50 ms. commit: an answer waits for its record. "
+        "fsync: and that for the disk. Feedback is always committed before it is acknowledged.",
+        group="memory",
+        example="commit",
+    )
+    retention_days: int = setting(
+        365,
+        "Age in days at which records are deleted, by the service once a day.",
+        group="memory",
+        example="90",
+        ge=31,
+        le=3650,
+    )
+    patient_key: Secrets | None = setting(
+        None,
+        "Secret that patients are hashed with; at least 16 bytes. To rotate it, put the new one first: "
+        "new,old. Not set: one is made in STATE_DIR.",
+        group="memory",
+        example="a-long-random-text",
+    )
+    quiet_per: Literal["patient", "clinician"] = setting(
+        "patient",
+        "Whose answer keeps a card quiet: anyone's for the patient, or only the same clinician's.",
+        group="memory",
+        example="clinician",
+    )
+    admin_token: Secrets | None = setting(
+        None,
+        "Bearer token for GET /decisions/{hookInstance} and the kill switches; they are off without it.",
+        group="memory",
+        example="a-long-random-text",
+    )
     max_body_bytes: int = setting(
         8 * 2**20, "Largest body of a call, in bytes.", group="limits", example="8388608", ge=2**10, le=2**28
-    )
-    max_json_depth: int = setting(
-        64, "Deepest nesting of JSON in a body.", group="limits", example="64", ge=16, le=512
     )
     budget_ms: int = setting(
         500, "Time for one answer, in milliseconds.", group="limits", example="500", ge=50, le=60_000
@@ -202,6 +271,13 @@ class Settings(BaseSettings):
     )
 
     @property
+    def store_url(self) -> str:
+        """Where decisions are kept: DATABASE_URL, else what its help says."""
+        if self.database_url is not None:
+            return self.database_url.get_secret_value()
+        return f"sqlite:///{self.state_dir / 'tocsin.sqlite'}" if self.state_dir is not None else "memory:"
+
+    @property
     def explains(self) -> bool:
         """Whether POST /decisions/explain is served."""
         return self.explain == "on" or (self.explain == "auto" and self.profile == "sandbox")
@@ -221,7 +297,7 @@ class Settings(BaseSettings):
 
 
 def load() -> Settings:
-    """Settings from the environment. Raises SettingsError with every problem in them."""
+    """Settings from the environment and from SECRETS. Raises SettingsError with every problem in them."""
     settings, problems = examine()
     if problems:
         raise SettingsError(problems)
@@ -230,34 +306,19 @@ def load() -> Settings:
 
 def examine() -> tuple[Settings, tuple[SettingProblem, ...]]:
     """Settings from the environment, and every problem in them; a default stands in for what is broken."""
-    problems = list(_unknown_names(os.environ))
+    unreadable = list(_unreadable_secrets())
+    problems = [*_unknown_names(os.environ), *unreadable]
     broken: set[str] = set()
     try:
-        settings = Settings()
+        settings = Settings(**_secrets_folder(usable=not unreadable))
     except ValidationError as error:
         for detail in error.errors(include_url=False, include_context=False, include_input=False):
             field = str(detail["loc"][0])
             broken.add(field)
             problems.append(_problem(field, detail["type"], detail["msg"]))
         settings = Settings(**{name: Settings.model_fields[name].default for name in broken})
-    problems += [problem for fields, problem in _conflicts(settings) if not broken & fields]
+    problems += [problem for fields, problem in conflicts(settings) if not broken & fields]
     return settings, tuple(sorted(problems))
-
-
-def warnings(settings: Settings) -> tuple[str, ...]:
-    """What the operator must be told at start although it is allowed."""
-    told = []
-    if not settings.auth:
-        told.append(
-            "Authentication is OFF: anyone who reaches this port can call. Never send real patient data."
-        )
-        if settings.host not in _LOOPBACK:
-            told.append("Unsigned calls are taken from other machines, because TOCSIN_HOST is not loopback.")
-    elif settings.clients is None and not settings.trust_sandbox:
-        told.append("No EHR can call: authentication is on and TOCSIN_CLIENTS lists none.")
-    if not settings.critical_rules:
-        told.append("Critical rules are OFF: cord compression, cauda equina and infection raise no card.")
-    return tuple(told)
 
 
 def table(settings: Settings | None = None) -> tuple[Row, ...]:
@@ -296,50 +357,13 @@ def _unknown_names(environ: Mapping[str, str]) -> Iterator[SettingProblem]:
             yield SettingProblem(name, "There is no such setting.", hint)
 
 
-def _conflicts(settings: Settings) -> Iterator[tuple[set[str], SettingProblem]]:
-    """Settings that do not go together, with the fields that must be sound for the verdict to hold."""
-    if settings.profile == "production":
-        yield from _not_for_production(settings)
-    if settings.fetch_budget_ms >= settings.budget_ms:
-        yield (
-            {"fetch_budget_ms", "budget_ms"},
-            SettingProblem(
-                "TOCSIN_FETCH_BUDGET_MS",
-                "It leaves no time for the rules.",
-                "Set it well below TOCSIN_BUDGET_MS.",
-            ),
-        )
-    if settings.auth and settings.workers > 1 and settings.state_dir is None:
-        yield (
-            {"auth", "workers", "state_dir"},
-            SettingProblem(
-                "TOCSIN_STATE_DIR",
-                "Several workers need one to remember used tokens together.",
-                "Set a folder that survives restarts.",
-            ),
-        )
-    if bool(settings.mtls_header) != bool(settings.trusted_proxies):
-        yield (
-            {"mtls_header", "trusted_proxies"},
-            SettingProblem(
-                "TOCSIN_MTLS_HEADER", "It goes together with TOCSIN_TRUSTED_PROXIES.", "Set both or neither."
-            ),
-        )
+def _secrets_folder(*, usable: bool) -> dict[str, Any]:
+    """The argument of pydantic-settings that names SECRETS; it warns of a folder that is not there."""
+    return {"_secrets_dir": SECRETS} if usable and SECRETS.is_dir() else {}
 
 
-def _not_for_production(settings: Settings) -> Iterator[tuple[set[str], SettingProblem]]:
-    refused = {
-        "demo": (settings.demo, "Demo patients are"),
-        "trust_sandbox": (settings.trust_sandbox, "The sandbox's published key is"),
-        "cors_origins": ("*" in settings.cors_origins, "A CORS origin of * is"),
-        "public_url": ((settings.public_url or "").startswith("http:"), "A public URL without TLS is"),
-    }
-    for field, (used, what) in refused.items():
-        if used:
-            name = f"{PREFIX}{field.upper()}"
-            yield (
-                {"profile", field},
-                SettingProblem(
-                    name, f"{what} refused in production.", "Change it, or set TOCSIN_PROFILE=sandbox."
-                ),
-            )
+def _unreadable_secrets() -> Iterator[SettingProblem]:
+    for row in table():
+        path = SECRETS / row.name.lower()
+        if path.exists() and not (path.is_file() and os.access(path, os.R_OK)):
+            yield SettingProblem(row.name, f"{path} cannot be read.", "Let the user of the process read it.")

@@ -13,10 +13,13 @@ from rules.engine.outcome import Outcome, OutcomeKind, Reason
 from rules.engine.overlay import Overlay, RuleSettings, UpperLimit
 from rules.engine.registers import Evidence, OrderTemplate
 from rules.engine.rule import CardText, KeyImaging, ParamSpec, Rule, Urgency, severity
+from rules.engine.sitediff import Difference, site_diff
 from rules.engine.testing import CaseResult, LeafCoverage, Policy, RuleReport, run_tests
 from rules.engine.text import NOT_RECORDED, fill, placeholders, said
+from rules.engine.trial import LONGEST_RULE, Trial, try_rule
 
 __all__ = [
+    "LONGEST_RULE",
     "NOT_RECORDED",
     "Bundle",
     "BundleError",
@@ -24,6 +27,7 @@ __all__ = [
     "CaseResult",
     "Decision",
     "DecisionError",
+    "Difference",
     "Evidence",
     "ExpressionError",
     "Fact",
@@ -52,6 +56,7 @@ __all__ = [
     "Sentence",
     "Source",
     "Span",
+    "Trial",
     "UpperLimit",
     "Urgency",
     "Vocabulary",
@@ -67,4 +72,6 @@ __all__ = [
     "run_tests",
     "said",
     "severity",
+    "site_diff",
+    "try_rule",
 ]

@@ -85,11 +85,12 @@ class FactSet:
         slot = self.vocabulary.slots.get(name)
         if slot is None:
             raise FactError(f"no fact is called {name}")
-        if value is not None:
+        # A plain value of the plain type is what nearly every call brings; anything else is looked at.
+        if value is not None and value.__class__ is not self.vocabulary.plain[slot]:
             value, note = _checked(self.vocabulary.facts[slot], value, note)
         self.values[slot] = value
         if date is not None or sources or note:
-            self._details[slot] = (date, tuple(sources), note)
+            self._details[slot] = (date, sources if sources.__class__ is tuple else tuple(sources), note)
         else:
             self._details.pop(slot, None)
 

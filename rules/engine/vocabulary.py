@@ -38,6 +38,8 @@ _RESERVED |= {
     "while",
 }
 
+_PLAIN: Mapping[str, type] = {"bool": bool, "int": int, "string": str, "list": list}
+
 
 class FieldSpec(msgspec.Struct, frozen=True):
     """One field of a record type. A record may leave any field out; it is then unknown."""
@@ -81,6 +83,10 @@ class Vocabulary:
         self.facts = facts
         self.records = records
         self.slots: Mapping[str, int] = {spec.name: spec.slot for spec in facts}
+        # The class of value that needs no check, by slot: none for floats, which must be finite, and closed lists.
+        self.plain: tuple[type | None, ...] = tuple(
+            _PLAIN.get(spec.type.name) if not spec.values else None for spec in facts
+        )
         self.namespaces = frozenset(spec.name.split(".")[0] for spec in facts)
 
     def __len__(self) -> int:

@@ -8,11 +8,13 @@ from service.facts.cancer import cancers, sites_of
 from service.facts.dates import Day
 from service.facts.derivation import Derivation, confirmed, earliest
 from service.facts.entries import Evidence, Medicine
+from service.facts.pain import hurts
 
 __all__ = ["derive"]
 
 # How long an event (a visit, a procedure, an order) keeps a palliative status going without a later one.
 EVENT_DAYS = 365
+_PALLIATIVE = ("palliative-hospice", "terminal-illness", "palliative-ended")
 _TIERS = ("palliative", "hospice", "terminal")
 _TYPE_OF_KIND = {
     "problem": "Condition",
@@ -33,33 +35,35 @@ OPEN_SUPPLY_DAYS = 365
 
 
 def derive(d: Derivation) -> None:
-    if d.wants("care.palliative"):
+    if d.on_record(*_PALLIATIVE) and d.wants("care.palliative"):
         _palliative(d)
-    contact = _oncology_contact(d)
-    if d.wants("care.cancer_referral_active"):
+    if d.on_record("oncology-contact"):
+        _known_and_managed(d, _oncology_contact(d))
+    if d.record.orders and d.wants("care.cancer_referral_active"):
         _referral(d)
-    _known_and_managed(d, contact)
     _physiotherapy(d)
-    if d.wants("radiotherapy.pelvic", "radiotherapy.pelvic_days", "radiotherapy.pelvic_assumed"):
+    if d.on_record("radiotherapy-procedure", "history-of-radiotherapy"):
         _radiotherapy(d)
     if d.wants("meds.glucocorticoid_days"):
         _glucocorticoid(d)
-    _medicines(d)
+    if d.record.medicines:
+        _medicines(d)
 
 
 def _palliative(d: Derivation) -> None:
     """The newest status wins; a discharge from hospice or palliative care ends it."""
     entries: list[tuple[int, str, Evidence]] = []
-    for entry in d.record.of("palliative-hospice", "terminal-illness", "palliative-ended"):
+    for entry in d.record.of(*_PALLIATIVE):
         kind = _TYPE_OF_KIND.get(entry.kind)
         if kind not in d.record.palliative_sources or entry.present is not True or entry.suspected:
             continue
-        if entry.active is False or entry.end is not None or entry.status in ("revoked", "draft"):
+        if entry.active is False or entry.end is not None:
             continue
-        day = entry.seen or entry.start
-        if entry.kind in ("visit", "procedure", "request") and not d.calendar.within(day, EVENT_DAYS):
+        day, tier = entry.seen or entry.start, _tier(d, entry)
+        passing = entry.kind in ("visit", "procedure", "request") and tier != "none"
+        if passing and not d.calendar.within(day, EVENT_DAYS):
             continue
-        entries.append((day.mid if day is not None else 0, _tier(d, entry), entry))
+        entries.append((day.mid if day is not None else 0, tier, entry))
     if not entries:
         return
     newest = max(day for day, _, _ in entries)
@@ -120,8 +124,9 @@ def _physiotherapy(d: Derivation) -> None:
     days = sorted({entry.start.mid for entry in sessions if entry.start is not None})
     # Sessions of an earlier episode say nothing about this one.
     days = [day for day in days if d.calendar.today - day <= 365]
-    d.put("care.physiotherapy_sessions", len(days), sessions)
-    current = d.facts["pain.axial.current"] if "pain.axial.current" in d.wanted else None
+    if days or {"procedures", "encounters"} <= d.available:
+        d.put("care.physiotherapy_sessions", len(days), sessions)
+    current = hurts(d)
     tried = len(days) >= 4 and days[-1] - days[0] >= 21 and d.calendar.today - days[0] >= 28
     if tried and current is not False:
         d.put(
@@ -177,8 +182,8 @@ def _pelvic_primary(d: Derivation) -> bool:
 
 def _glucocorticoid(d: Derivation) -> None:
     """Days of the continuous span that reaches the last 30 days; gaps of up to 30 days do not break it."""
-    medicines = [m for m in d.record.medicines if "glucocorticoid-systemic" in m.sets and m.start is not None]
-    spans = sorted(_covered(d, medicine) for medicine in medicines)
+    medicines = [m for m in d.record.medicines if "glucocorticoid-systemic" in m.sets]
+    spans = sorted(_covered(d, medicine) for medicine in medicines if medicine.start is not None)
     begin: int | None = None
     reach = 0
     for start, end in spans:
@@ -200,7 +205,11 @@ def _glucocorticoid(d: Derivation) -> None:
         d.facts.set(
             "meds.glucocorticoid_days", Span(90, 36500, 90), sources=sources, note="coded as long-term use"
         )
-    elif medicines or {"medications", "conditions"} <= d.available:
+    elif days == 0 and any(m.active and m.start is None for m in medicines):
+        d.facts.set(
+            "meds.glucocorticoid_days", None, sources=sources, note="taken, but since when is not recorded"
+        )
+    elif days > 0 or {"medications", "conditions"} <= d.available:
         d.facts.set("meds.glucocorticoid_days", max(0, days), sources=sources)
 
 

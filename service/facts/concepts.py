@@ -61,7 +61,7 @@ _SIDE_OF_CODE = {
     "G8313": "right",
     "G8314": "left",
 }
-# Sets of symptoms and signs: what a person may state in any form. A diagnosis must be a Condition.
+# Sets of symptoms, signs and states: what a person may state in any form. A diagnosis must be a Condition.
 _FINDINGS = frozenset(
     {
         "low-back-pain",
@@ -92,6 +92,7 @@ _FINDINGS = frozenset(
         "spinal-tenderness",
         "cannot-bear-weight",
         "pain-worsening",
+        "pregnancy",
     }
 )
 

@@ -3,9 +3,11 @@ conditions).
 """
 
 import datetime as dt
+from itertools import combinations
 from typing import NamedTuple
 
 from rules.engine.facts import Span
+from rules.engine.spans import known_mid
 from service.facts.dates import Day
 from service.facts.derivation import Derivation, Finding, any_of, earliest
 from service.facts.entries import Evidence
@@ -16,21 +18,54 @@ __all__ = ["derive"]
 FEVER_CELSIUS = 38.0
 LOSS_PERCENT = 5.0
 IMPLAUSIBLE_PERCENT = 25.0
+WEIGHT_DAYS = 545  # the newest within 180 days, compared with the 365 before it
 _INFLAMMATORY = ("axial-spondyloarthritis", "polymyalgia-rheumatica-gca", "rheumatoid-arthritis")
 _INFECTION = ("vertebral-infection", "psoas-abscess", "bacteraemia-endocarditis")
 
 
 def derive(d: Derivation) -> None:
-    _diagnoses(d)
-    _fractures(d)
-    _examination(d)
+    if d.on_record(*_DISEASES):
+        _diagnoses(d)
+    if d.on_record("trauma-recent"):
+        _trauma(d)
+    if d.on_record(*_INFLAMMATORY, *_INFECTION) and d.wants("context.inflammation_explained"):
+        _inflammation(d)
+    if d.on_record("anaemia-explained", "radiotherapy-procedure") and d.wants("context.anaemia_explained"):
+        _anaemia(d)
+    if (d.record.medicines or d.on_record("immunosuppression")) and d.wants("context.immunosuppressed"):
+        _immunosuppressed(d)
+    if d.on_record("spinal-procedure"):
+        _procedures(d)
+    if d.on_record("pathological-fracture-neoplastic", "vertebral-fracture"):
+        _fractures(d)
+    if d.on_record(*_EXAMINED, answers=_EXAMINATION):
+        _examination(d)
     _fever(d)
     _weight(d)
-    d.put_finding("context.fatigue", d.finding(("fatigue-malaise",), 180))
-    d.put_finding("context.night_sweats", d.finding(("night-sweats",), 180))
-    if d.wants("context.smoker"):
+    for fact, group, window in _SYMPTOMS:
+        if d.on_record(group):
+            d.put_finding(fact, d.finding((group,), window))
+    if d.on_record("smoker-current", "smoking-status") and d.wants("context.smoker"):
         _smoker(d)
-    d.put_finding("context.hla_b27", d.finding(("hla-b27",), 36500))
+
+
+_SYMPTOMS = (
+    ("context.fatigue", "fatigue-malaise", 180),
+    ("context.night_sweats", "night-sweats", 180),
+    ("context.hla_b27", "hla-b27", 36500),
+)
+_EXAMINED = ("hip-flexion-restriction", "lumbosacral-plexopathy", "cannot-bear-weight")
+_EXAMINATION = ("exam.hip_flexion_restricted", "exam.cannot_bear_weight")
+_DISEASES = (
+    "osteoporosis",
+    "axial-spondyloarthritis",
+    "polymyalgia-rheumatica-gca",
+    "spa-feature",
+    "injection-drug-use",
+    "liver-disease-alp",
+    "paget-disease-bone",
+    "bacteraemia-endocarditis",
+)
 
 
 def _diagnoses(d: Derivation) -> None:
@@ -45,7 +80,6 @@ def _diagnoses(d: Derivation) -> None:
     ):
         if d.wants(fact):
             d.put_diagnosis(fact, d.diagnosis(*sets, window=window))
-    _trauma(d)
     bacteraemia = d.diagnosis("bacteraemia-endocarditis", window=90, even_over=True)
     d.put_diagnosis("context.bacteraemia_recent", bacteraemia)
     for fact, sets in (
@@ -55,19 +89,20 @@ def _diagnoses(d: Derivation) -> None:
         if d.wants(fact):
             entries = d.diagnosis(*sets)[1]
             d.put_days(fact, earliest(_recorded(entry) for entry in entries), entries)
-    if d.wants("context.inflammation_explained"):
-        _inflammation(d)
-    if d.wants("context.anaemia_explained"):
-        explained = d.diagnosis("anaemia-explained")[1]
-        treated = [
-            entry
-            for entry in d.record.of("radiotherapy-procedure")
-            if entry.kind == "procedure" and d.calendar.within(entry.seen, 180)
-        ]
-        if explained or treated:
-            d.put("context.anaemia_explained", True, [*explained, *treated])
-    if d.wants("context.immunosuppressed"):
-        _immunosuppressed(d)
+
+
+def _anaemia(d: Derivation) -> None:
+    explained = d.diagnosis("anaemia-explained")[1]
+    treated = [
+        entry
+        for entry in d.record.of("radiotherapy-procedure")
+        if entry.kind == "procedure" and d.calendar.within(entry.seen, 180)
+    ]
+    if explained or treated:
+        d.put("context.anaemia_explained", True, [*explained, *treated])
+
+
+def _procedures(d: Derivation) -> None:
     procedures = [
         entry
         for entry in d.record.of("spinal-procedure")
@@ -85,30 +120,33 @@ def _recorded(entry: Evidence) -> Day | None:
 
 
 def _trauma(d: Derivation) -> None:
-    entries = [entry for entry in d.record.of("trauma-recent") if entry.present and not entry.suspected]
-    recent = [entry for entry in entries if d.calendar.within(entry.start or entry.seen, 30)]
+    recent: list[Evidence] = []
+    unclear: list[Evidence] = []
+    for entry in d.record.of("trauma-recent"):
+        inside = d.calendar.within(entry.start or entry.seen, 30)
+        if entry.present and not entry.suspected and inside is not False:
+            (recent if inside else unclear).append(entry)
     if recent:
         d.put("context.trauma_recent", True, recent)
+    elif unclear:
+        d.put("context.trauma_recent", None, unclear, note="recorded, but when is not")
 
 
 def _inflammation(d: Derivation) -> None:
     """A disease that explains raised markers: lasting ones, or an infection that began before the sample."""
     lasting = d.diagnosis(*_INFLAMMATORY)[1]
-    samples = [
-        result.day
-        for analyte in ("crp", "esr")
-        for result in d.record.results.get(analyte, ())
-        if result.day is not None and d.calendar.within(result.day, 90)
-    ]
-    newest = max(samples) if samples else None
-    acute = [
-        entry
-        for entry in d.diagnosis(*_INFECTION, "acute-infection")[1]
-        if newest is not None
-        and entry.start is not None
-        and entry.start <= newest
-        and d.calendar.within(entry.start, 180)
-    ]
+    acute: list[Evidence] = []
+    if d.on_record(*_INFECTION):
+        samples = [result.day for analyte in ("crp", "esr") for result in d.record.newest(analyte, 90)]
+        newest = max(samples) if samples else None
+        acute = [
+            entry
+            for entry in d.diagnosis(*_INFECTION)[1]
+            if newest is not None
+            and entry.start is not None
+            and entry.start <= newest
+            and d.calendar.within(entry.start, 180)
+        ]
     if lasting or acute:
         d.put("context.inflammation_explained", True, [*lasting, *acute])
 
@@ -146,7 +184,7 @@ def _fractures(d: Derivation) -> None:
     if d.wants("fracture.unexplained"):
         found = [*pathological[1], *vertebral[1]]
         if found and not d.diagnosis("osteoporosis")[0] and not _injured(d, found):
-            d.put("fracture.unexplained", True, found)
+            d.put("fracture.unexplained", any_of(pathological[0], vertebral[0]), found)
 
 
 def _injured(d: Derivation, fractures: list[Evidence]) -> bool:
@@ -178,24 +216,22 @@ def _fever(d: Derivation) -> None:
         return
     recent = [
         result
-        for result in d.record.results.get("temperature", ())
-        if result.value is not None and not result.pending and d.calendar.within(result.day, 14)
+        for result in d.record.newest("temperature", 14)
+        if result.value is not None and not result.pending
     ]
-    hot: bool | None = None
-    if recent:
-        latest = max(recent, key=lambda result: result.day or Day(0, 0, 0))
-        _put_result(d, "context.temperature", latest)
-        hot = any_of(*(_at_least(result, FEVER_CELSIUS) for result in recent))
     coded = d.finding(("fever",), 14)
-    evidence = [entry for entry in coded[1] if coded[0]]
-    value = any_of(coded[0], hot) if hot is not None and coded[1] else coded[0] if coded[1] else hot
-    if value is None and not coded[1]:
-        return
-    if "context.fever_recent" in d.wanted:
+    stated = [coded[0]] if coded[1] else []
+    if recent:
+        latest = [result for result in recent if result.day == recent[0].day]
+        _put_result(d, "context.temperature", max(latest, key=lambda result: known_mid(result.value or 0.0)))
+        stated.append(any_of(*(_at_least(result, FEVER_CELSIUS) for result in recent)))
+    if stated and "context.fever_recent" in d.wanted:
+        value = any_of(*stated)
+        evidence = [entry for entry in coded[1] if coded[0]]
         sources = [entry.source for entry in evidence] + [
             r.source for r in recent if _at_least(r, FEVER_CELSIUS)
         ]
-        days = [r.day for r in recent if r.day is not None] + [e.seen for e in evidence if e.seen is not None]
+        days = [r.day for r in recent] + [e.seen for e in evidence if e.seen is not None]
         d.facts.set("context.fever_recent", value, date=max(days).date if days else None, sources=sources)
 
 
@@ -252,25 +288,28 @@ def _weight_lost(d: Derivation) -> tuple[bool, Weight | None, Weight | None]:
     weights = sorted(
         (
             Weight(result.day.mid, result.value, result)
-            for result in d.record.results.get("weight", ())
-            if isinstance(result.value, float) and result.day is not None and not result.day.imprecise
+            for result in d.record.newest("weight", WEIGHT_DAYS)
+            if isinstance(result.value, float) and not result.day.imprecise
         ),
-        key=lambda weight: weight[:2],
+        # Of several on one day the lowest comes last: it is the worst for what is asked (decision 24).
+        key=lambda weight: (weight.day, -weight.kilograms),
     )
     if not weights or d.calendar.today - weights[-1].day > 180:
         return False, None, None
     newest = weights[-1]
-    for other in weights[:-1]:
-        change = abs(newest.kilograms - other.kilograms) / other.kilograms * 100
-        if newest.day - other.day < 30 and change > IMPLAUSIBLE_PERCENT:
-            return False, None, None
-    before = [other for other in weights[:-1] if 30 <= newest.day - other.day <= 365]
-    if not before:
+    weights = [weight for weight in weights if newest.day - weight.day <= 365]
+    before = [other for other in weights if newest.day - other.day >= 30]
+    if not before or any(_jumps(*pair) for pair in combinations(weights, 2)):
         return False, None, None
     heaviest = max(before, key=lambda weight: weight.kilograms)
     # One part in a billion absorbs what pounds to kilograms leaves in the last digit.
     lost = (heaviest.kilograms - newest.kilograms) / heaviest.kilograms * 100 >= LOSS_PERCENT - 1e-7
     return lost, heaviest, newest
+
+
+def _jumps(earlier: Weight, later: Weight) -> bool:
+    change = abs(later.kilograms - earlier.kilograms) / earlier.kilograms * 100
+    return later.day - earlier.day < 30 and change > IMPLAUSIBLE_PERCENT
 
 
 def _smoker(d: Derivation) -> None:

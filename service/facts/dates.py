@@ -15,7 +15,10 @@ import msgspec
 from rules.engine.facts import Span
 from service.resources import Period
 
-__all__ = ["Calendar", "Day"]
+__all__ = ["MIDDLE_DECIDES", "Calendar", "Day"]
+
+MIDDLE_DECIDES = 60
+"""Windows of so many days and more are decided by the middle of a partial date (decision 25)."""
 
 
 class Day(msgspec.Struct, frozen=True, gc=False, order=True):
@@ -38,8 +41,7 @@ class Calendar:
     """Reads FHIR dates and counts days back from `now`, both in one time zone.
 
     `now` is an aware datetime. Days in the future by more than one (clock and zone differences) are no days
-    at all
-    for a record that looks back: `parse` keeps them, `past` refuses them.
+    at all for a record that looks back: `parse` keeps them, `past` refuses them.
     """
 
     __slots__ = ("now", "parse", "today", "zone")
@@ -78,12 +80,12 @@ class Calendar:
     def within(self, day: Day | None, days: int) -> bool | None:
         """Whether `day` lies in the last `days` days; None when a partial date cannot tell.
 
-        A window of 60 days and more is decided by the middle of a partial date, a shorter one only when every
-        day of it agrees (decision 25 on the clinical material).
+        A long window is decided by the middle of a partial date, a shorter one only when every day of it
+        agrees (decision 25 on the clinical material).
         """
         if day is None:
             return None
-        if days >= 60 or day.low == day.high:
+        if days >= MIDDLE_DECIDES or day.low == day.high:
             return self.today - day.mid <= days
         if self.today - day.low <= days:
             return True

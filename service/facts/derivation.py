@@ -2,19 +2,21 @@
 questions.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from rules.engine.facts import FactSet
 from service.facts.dates import Calendar, Day
 from service.facts.entries import Evidence
 from service.facts.record import Record
 
-__all__ = ["Derivation", "Finding", "any_of", "confirmed", "earliest"]
+__all__ = ["Derivation", "Finding", "any_of", "confirmed", "earliest", "last_denial", "overruled"]
 
 Finding = tuple[bool | None, list[Evidence]]
 
 # Conditions, and what a visit was for: the forms a diagnosis may have.
 _DIAGNOSTIC = frozenset({"problem", "encounter-diagnosis", "visit"})
+# An order, a plan or a procedure named after a symptom does not say that the patient has it.
+_NO_STATEMENT = frozenset({"request", "procedure", "plan"})
 
 
 class Derivation:
@@ -33,6 +35,11 @@ class Derivation:
 
     def wants(self, *names: str) -> bool:
         return not self.wanted.isdisjoint(names)
+
+    def on_record(self, *sets: str, answers: Iterable[str] = ()) -> bool:
+        """Whether anything at all is stated under the value sets, or answered for the facts."""
+        record = self.record
+        return not record.evidence.keys().isdisjoint(sets) or not record.answers.keys().isdisjoint(answers)
 
     def put(self, name: str, value: object, evidence: Iterable[Evidence] = (), *, note: str = "") -> None:
         """Write a fact with the latest date and all sources of its evidence. Facts nobody reads are left
@@ -60,38 +67,57 @@ class Derivation:
             self.facts.set(name, value, date=day.date, sources=[entry.source for entry in entries[:6]])
 
     def finding(
-        self, sets: tuple[str, ...], window: int, *, fact: str = "", by_onset: bool = False
+        self,
+        sets: tuple[str, ...],
+        window: int,
+        *,
+        fact: str = "",
+        by_onset: bool = False,
+        unless: str = "",
     ) -> Finding:
         """A symptom or sign within `window` days, from any form it may be stated in.
 
         `by_onset` counts from its onset (is it new?), else from when it was last recorded. True when one
         statement says so; a later statement of absence overrules earlier observations and answers, but not
-        a Condition that still stands. False when stated absent, over, or older than the window. None, with
-        the evidence, when a statement is undecided; None without evidence when nothing is on record.
+        a Condition that still stands. False when stated absent, over, or, by onset, older than the window.
+        None, with the evidence, when a statement is undecided; None without evidence when nothing is on
+        record that says anything about the window: neither an absence nor a symptom of years ago does.
+        `unless` is a value set that takes an entry out.
         """
-        entries = [*self.record.of(*sets), *self.record.answers.get(fact, ())]
-        if not entries:
-            return None, []
-        denied = _last_denial(entries)
+        entries = [
+            entry
+            for entry in (*self.record.of(*sets), *self.record.answers.get(fact, ()))
+            if entry.kind not in _NO_STATEMENT
+            and unless not in entry.sets
+            and not self._stale(entry, window, by_onset)
+        ]
+        denied = last_denial(entries)
         yes: list[Evidence] = []
         unclear: list[Evidence] = []
         no: list[Evidence] = []
         for entry in entries:
-            if entry.suspected and entry.kind == "request":
-                continue
             verdict = self._verdict(entry, window, by_onset, denied)
             (yes if verdict else unclear if verdict is None else no).append(entry)
         if yes:
             return True, yes
-        return (None, unclear) if unclear else (False, no)
+        if unclear or not no:
+            return None, unclear
+        return False, no
+
+    def _stale(self, entry: Evidence, window: int, by_onset: bool) -> bool:
+        if by_onset and entry.present:
+            return False
+        return self.calendar.within(entry.seen or entry.start, window) is False
 
     def _verdict(self, entry: Evidence, window: int, by_onset: bool, denied: Day | None) -> bool | None:
-        if entry.present is not True:
-            return entry.present
+        if entry.present is None:
+            return None
+        if not entry.present:
+            # When nobody knows when it was absent, nobody knows that it is absent now.
+            return None if self.calendar.within(entry.seen or entry.start, window) is None else False
         if entry.active is False or entry.end is not None:
             return False
-        transient = entry.kind in ("observation", "answer")
-        if transient and denied is not None and entry.seen is not None and entry.seen < denied:
+        if overruled(entry, denied):
             return False
         day = entry.start if by_onset else entry.seen or entry.start
         return self.calendar.within(day, window)
@@ -101,7 +127,6 @@ class Derivation:
         *sets: str,
         window: int | None = None,
         even_over: bool = False,
-        accept: Callable[[Evidence], bool] | None = None,
     ) -> Finding:
         """A confirmed diagnosis, now (or, with `even_over`, at any time) and within `window` days if one is
         given.
@@ -111,9 +136,7 @@ class Derivation:
         yes: list[Evidence] = []
         unclear: list[Evidence] = []
         for entry in self.record.of(*sets):
-            if not confirmed(entry) or (entry.active is False and not even_over):
-                continue
-            if accept is not None and not accept(entry):
+            if not confirmed(entry) or (not even_over and (entry.active is False or entry.end is not None)):
                 continue
             inside = True if window is None else self.calendar.within(entry.seen or entry.start, window)
             if inside:
@@ -149,6 +172,13 @@ def earliest(days: Iterable[Day | None]) -> Day | None:
     return min(given) if given else None
 
 
-def _last_denial(entries: Iterable[Evidence]) -> Day | None:
+def last_denial(entries: Iterable[Evidence]) -> Day | None:
+    """The latest day on which a finding was stated absent."""
     days = [entry.seen for entry in entries if entry.present is False and entry.seen is not None]
     return max(days) if days else None
+
+
+def overruled(entry: Evidence, denied: Day | None) -> bool:
+    """Whether a later statement of absence overrules an entry. A Condition stands until it is ended."""
+    transient = entry.kind in ("observation", "answer")
+    return transient and denied is not None and entry.seen is not None and entry.seen < denied

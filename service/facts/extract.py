@@ -5,6 +5,7 @@ an absent entry means when its data were read: false, none, or unknown (`absence
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 from rules.engine.facts import FactSet, FactSpec, Vocabulary
 from service.facts import cancer, care, context, imaging, laboratory, neurology, orders, pain, person
@@ -41,19 +42,12 @@ def extract(
     return derivation
 
 
-_DEFAULTS: dict[tuple[int, frozenset[str]], list[object]] = {}
-
-
+@lru_cache(maxsize=256)
 def defaults(vocabulary: Vocabulary, available: frozenset[str]) -> list[object]:
     """What each fact is when nothing is on record: by its `absence`, and unknown when its data were not
-    read.
+    read. Shared between calls: copy it before writing.
     """
-    key = (id(vocabulary), available)
-    found = _DEFAULTS.get(key)
-    if found is None:
-        found = [_default(spec, available) for spec in vocabulary]
-        _DEFAULTS[key] = found
-    return found
+    return [_default(spec, available) for spec in vocabulary]
 
 
 def _default(spec: FactSpec, available: frozenset[str]) -> object:

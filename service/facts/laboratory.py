@@ -5,283 +5,302 @@ is read for (decision 24). A pending result is on file but has no value; one tha
 and is listed (decisions 16 and 22). Source: facts.yaml (labs), units-thresholds.yaml.
 """
 
-from collections.abc import Iterable
+import heapq
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain
+from typing import NamedTuple
 
 from rules.engine.facts import Span
-from service.facts.dates import Day
+from rules.engine.spans import known_mid, less, less_or_equal
 from service.facts.derivation import Derivation
-from service.facts.results import Result
+from service.facts.meanings import OTHER_HOUR_ANALYTE
+from service.facts.results import Corrected, Result
 
 __all__ = ["derive", "unreadable"]
 
 ON_FILE_DAYS = 90
 ALBUMIN_DAYS = 30
-# fact stem -> analyte, window in days, which end is worse
-ANALYTES: dict[str, tuple[str, int, str]] = {
-    "crp": ("crp", 90, "high"),
-    "esr": ("esr", 90, "high"),
-    "plasma_viscosity": ("plasma-viscosity", 90, "high"),
-    "haemoglobin": ("haemoglobin", 180, "low"),
-    "calcium_corrected": ("calcium-corrected", 90, "high"),
-    "calcium_ionised": ("calcium-ionised", 30, "high"),
-    "alp": ("alp", 180, "high"),
-    "psa": ("psa", 365, "high"),
-    "wbc": ("wbc", 90, "low"),
-    "platelets": ("platelets", 180, "high"),
-    "creatinine": ("creatinine", 90, "high"),
-    "ldh": ("ldh", 90, "high"),
-    "m_protein": ("m-protein", 365, "high"),
-    "free_light_chain_ratio": ("free-light-chain-ratio", 365, "far"),
-}
-# Severe hypercalcaemia is a critical rule, and those may read a preliminary value.
-_PRELIMINARY_COUNTS = frozenset({"calcium_corrected", "calcium_ionised"})
 HB_LOW_MEN, HB_LOW_OTHERS = 130.0, 120.0
 CRP_RAISED = 10.0
+CRP_CARDIAC = 3.0
+_CORRECTED = "calcium-corrected"
 
 
-def derive(d: Derivation, upper_limits: dict[str, float]) -> None:
+class Analyte(NamedTuple):
+    """How the facts of one analyte are made: its name in the unit table, the window of its value in days,
+    which end is worse, and whether a preliminary value counts (a critical rule reads it).
+    """
+
+    name: str
+    window: int
+    worse: str
+    preliminary: bool
+    value: str
+    days: str
+    on_file: str
+
+
+def _analyte(stem: str, window: int, worse: str, *, preliminary: bool = False) -> Analyte:
+    facts = (f"labs.{stem}.{part}" for part in ("value", "days", "on_file"))
+    return Analyte(stem.replace("_", "-"), window, worse, preliminary, *facts)
+
+
+_ANALYTES = (
+    _analyte("crp", 90, "high"),
+    _analyte("esr", 90, "high"),
+    _analyte("plasma_viscosity", 90, "high"),
+    _analyte("haemoglobin", 180, "low"),
+    _analyte("calcium_corrected", 90, "high", preliminary=True),
+    _analyte("calcium_ionised", 30, "high", preliminary=True),
+    _analyte("alp", 180, "high"),
+    _analyte("psa", 365, "high"),
+    _analyte("wbc", 90, "low"),
+    _analyte("platelets", 180, "high"),
+    _analyte("creatinine", 90, "high"),
+    _analyte("ldh", 90, "high"),
+    _analyte("m_protein", 365, "high"),
+    _analyte("free_light_chain_ratio", 365, "far"),
+)
+
+
+def derive(d: Derivation, upper_limits: Mapping[str, float]) -> None:
     """`upper_limits` are the site's default upper limits of normal by analyte, in canonical units."""
-    results = dict(d.record.results)
-    results["calcium-corrected"] = _corrected_calcium(d)
-    for stem, (analyte, window, worse) in ANALYTES.items():
-        if (
-            not d.wants(f"labs.{stem}.value", f"labs.{stem}.days", f"labs.{stem}.on_file")
-            and stem not in _DERIVED
-        ):
-            continue
-        given = results.get(analyte, [])
-        chosen = _counting(d, given, window, worse, stem in _PRELIMINARY_COUNTS)
-        if chosen is not None:
-            _put(d, f"labs.{stem}.value", chosen.value, chosen)
-            if chosen.day is not None and f"labs.{stem}.days" in d.wanted:
-                d.facts.set(
-                    f"labs.{stem}.days",
-                    d.calendar.days_since(chosen.day),
-                    date=chosen.day.date,
-                    sources=[chosen.source],
-                )
-        else:
-            _note_unreadable(d, stem, given, window)
-        _on_file(d, f"labs.{stem}.on_file", given)
-        if chosen is not None:
-            _derived(d, stem, chosen, upper_limits, given)
-    calcium = [
-        r for name in ("calcium-total", "calcium-corrected", "calcium-ionised") for r in results.get(name, ())
-    ]
-    _on_file(d, "labs.calcium.on_file", calcium)
-    if d.wants("labs.esr.on_file"):
-        # A reading at another hour cannot be compared, but it was done (value set note).
+    present = set(d.record.analytes)
+    if "calcium-total" in present:
+        present.add(_CORRECTED)
+    for analyte in _ANALYTES:
+        if analyte.name in present:
+            _one(d, analyte, upper_limits)
+    if not present.isdisjoint(_CALCIUM) and "labs.calcium.on_file" in d.wanted:
         _on_file(
-            d,
-            "labs.esr.on_file",
-            [*results.get("esr", ()), *results.get("esr-other", ())],
-            or_unreadable=True,
+            d, "labs.calcium.on_file", chain.from_iterable(d.record.newest(n, ON_FILE_DAYS) for n in _CALCIUM)
         )
-    _followed_up(d, results)
+    if OTHER_HOUR_ANALYTE in present:
+        # A reading at another hour cannot be compared, but it was done (value set note).
+        for result in d.record.newest(OTHER_HOUR_ANALYTE, ON_FILE_DAYS):
+            _put(d, "labs.esr.on_file", True, result)
+            break
+    if not present.isdisjoint(_PARAPROTEIN):
+        _followed_up(d)
 
 
-_DERIVED = frozenset({"haemoglobin", "crp", "alp", "ldh", "creatinine"})
+_CALCIUM = ("calcium-total", _CORRECTED, "calcium-ionised")
+_PARAPROTEIN = ("m-protein", "free-light-chain-ratio")
 
 
-def unreadable(d: Derivation) -> list[Result]:
-    """Results of the last 90 days that stand but cannot be read, for the Decision and the cards."""
-    known = {analyte for analyte, _, _ in ANALYTES.values()} | {"calcium-total", "temperature", "weight"}
-    return [
-        result
-        for analyte, results in d.record.results.items()
-        if analyte in known
-        for result in results
-        if result.value is None and not result.pending and d.calendar.within(result.day, ON_FILE_DAYS)
-    ]
+def _one(d: Derivation, analyte: Analyte, upper_limits: Mapping[str, float]) -> None:
+    chosen = _counting(_results(d, analyte.name, analyte.window), analyte)
+    if chosen is None:
+        _note_unreadable(d, analyte)
+        _on_file(d, analyte.on_file, _results(d, analyte.name, ON_FILE_DAYS))
+        return
+    day, wanted, put = chosen.day, d.wanted, d.facts.set
+    date, sources = day.date, (chosen.source,)
+    if analyte.value in wanted:
+        put(analyte.value, chosen.value, date=date, sources=sources)
+    if analyte.days in wanted:
+        put(analyte.days, d.calendar.days_since(day), date=date, sources=sources)
+    if analyte.on_file in wanted:
+        if d.calendar.within(day, ON_FILE_DAYS):
+            put(analyte.on_file, True, date=date, sources=sources)
+        else:
+            _on_file(d, analyte.on_file, _results(d, analyte.name, ON_FILE_DAYS))
+    derived = _DERIVED.get(analyte.name)
+    if derived is not None and derived[0] in d.wanted:
+        _put(d, derived[0], derived[1](d, chosen, upper_limits), chosen)
 
 
-def _counting(
-    d: Derivation, results: Iterable[Result], window: int, worse: str, preliminary: bool
-) -> Result | None:
-    usable = [
-        result
-        for result in results
-        if result.value is not None
-        and result.day is not None
-        and (preliminary or not result.pending)
-        and d.calendar.within(result.day, window)
-    ]
-    if not usable:
-        return None
-    last = max(result.day.mid for result in usable if result.day is not None)
-    same = [result for result in usable if result.day is not None and result.day.mid == last]
+def _results(d: Derivation, name: str, window: int) -> Iterable[Result]:
+    """Results of an analyte, newest first; of calcium the corrected ones, reported or worked out."""
+    return _corrected(d, window) if name == _CORRECTED else d.record.newest(name, window)
+
+
+def unreadable(d: Derivation, *, newest_only: bool) -> list[Result]:
+    """Results of the last 90 days that stand but cannot be read, for the Decision and the cards.
+
+    With `newest_only` those that no later readable result of the analyte has made good.
+    """
+    found: list[Result] = []
+    for analyte in d.record.analytes:
+        if analyte == OTHER_HOUR_ANALYTE:
+            continue
+        for result in d.record.newest(analyte, ON_FILE_DAYS):
+            if result.value is not None:
+                if newest_only:
+                    break
+            elif not result.pending:
+                found.append(result)
+    return found
+
+
+def _counting(results: Iterable[Result], analyte: Analyte) -> Result | None:
+    """Of results newest first, those of the latest day with a readable one, and of these the worst."""
+    same: list[Result] = []
+    for result in results:
+        if same and result.day.mid != same[0].day.mid:
+            break
+        if (analyte.preliminary or not result.pending) and result.value is not None:
+            same.append(result)
+    if len(same) < 2:
+        return same[0] if same else None
     # A correction replaces what it corrects, whichever of the two is worse.
     corrected = [result for result in same if result.status in ("corrected", "amended")]
-    same = corrected or same
-    return _worst(same, worse)
+    return _worst(corrected or same, analyte.worse)
 
 
 def _worst(results: list[Result], worse: str) -> Result:
     if worse == "low":
-        return min(results, key=lambda result: _low(result.value))
+        return min(results, key=lambda result: _end(result, high=False))
     if worse == "high":
-        return max(results, key=lambda result: _high(result.value))
+        return max(results, key=lambda result: _end(result, high=True))
     # A ratio is abnormal on either side of one.
-    return max(results, key=lambda result: abs(_mid(result.value) - 1.0))
+    return max(results, key=lambda result: abs(known_mid(result.value or 0.0) - 1.0))
 
 
-def _low(value: float | Span | None) -> float:
-    return value.low if isinstance(value, Span) else value if value is not None else 0.0
-
-
-def _high(value: float | Span | None) -> float:
-    return value.high if isinstance(value, Span) else value if value is not None else 0.0
-
-
-def _mid(value: float | Span | None) -> float:
-    return value.mid if isinstance(value, Span) else value if value is not None else 0.0
+def _end(result: Result, *, high: bool) -> float:
+    value = result.value
+    if isinstance(value, Span):
+        return value.high if high else value.low
+    return value or 0.0
 
 
 def _put(d: Derivation, name: str, value: object, result: Result) -> None:
     if name in d.wanted:
-        date = result.day.date if result.day is not None else None
-        d.facts.set(name, value, date=date, sources=[result.source])
+        d.facts.set(name, value, date=result.day.date, sources=(result.source,))
 
 
-def _note_unreadable(d: Derivation, stem: str, results: Iterable[Result], window: int) -> None:
-    bad = [r for r in results if r.value is None and d.calendar.within(r.day, window)]
-    name = f"labs.{stem}.value"
-    if bad and name in d.wanted:
-        latest = max(bad, key=lambda result: result.day or Day(0, 0, 0))
-        date = latest.day.date if latest.day is not None else None
-        d.facts.set(name, None, date=date, sources=[latest.source], note=latest.reason)
-
-
-def _on_file(d: Derivation, name: str, results: Iterable[Result], *, or_unreadable: bool = False) -> None:
-    if name not in d.wanted:
+def _note_unreadable(d: Derivation, analyte: Analyte) -> None:
+    if analyte.value not in d.wanted:
         return
-    standing = [
-        result
-        for result in results
-        if (result.value is not None or result.pending or (or_unreadable and result.analyte == "esr-other"))
-        and d.calendar.within(result.day, ON_FILE_DAYS)
-    ]
-    if standing:
-        latest = max(standing, key=lambda result: result.day or Day(0, 0, 0))
-        _put(d, name, True, latest)
+    for result in _results(d, analyte.name, analyte.window):
+        if result.value is None:
+            sources = (result.source,)
+            d.facts.set(analyte.value, None, date=result.day.date, sources=sources, note=result.reason)
+            return
 
 
-def _corrected_calcium(d: Derivation) -> list[Result]:
-    """The laboratory's own corrected calcium; on days without one, total calcium with an albumin within 30
-    days.
-
-    corrected = total + 0.02 x (40 - albumin in g/L), mmol/L.
-    """
-    reported = list(d.record.results.get("calcium-corrected", ()))
-    days = {result.day.mid for result in reported if result.day is not None and result.value is not None}
-    albumins = [
-        (result.day, result.value)
-        for result in d.record.results.get("albumin", ())
-        if result.day is not None and isinstance(result.value, float) and not result.pending
-    ]
-    for total in d.record.results.get("calcium-total", ()):
-        if total.day is None or not isinstance(total.value, float) or total.day.mid in days:
-            continue
-        albumin = _nearest(albumins, total.day.mid)
-        if albumin is None:
-            reason = "total calcium without an albumin within 30 days"
-            reported.append(
-                Result(
-                    "calcium-corrected",
-                    None,
-                    total.day,
-                    total.status,
-                    total.source,
-                    reason=reason,
-                    raw=total.raw,
-                )
-            )
-            continue
-        value = round(total.value + 0.02 * (40.0 - albumin), 3)
-        reported.append(
-            Result("calcium-corrected", value, total.day, total.status, total.source, raw=total.raw)
-        )
-    return reported
+def _on_file(d: Derivation, name: str, results: Iterable[Result]) -> None:
+    """On file is what can be read, and what is pending (decision 22)."""
+    for result in results:
+        if result.pending or result.value is not None:
+            _put(d, name, True, result)
+            return
 
 
-def _nearest(albumins: list[tuple[Day, float]], day: int) -> float | None:
-    """The albumin nearest to a day, within 30 days of it."""
-    apart = [(abs(when.mid - day), value) for when, value in albumins]
-    return min(apart)[1] if apart and min(apart)[0] <= ALBUMIN_DAYS else None
+def _corrected(d: Derivation, window: int) -> Iterator[Result]:
+    """The laboratory's own corrected calcium; on days without one, total calcium with an albumin near it."""
+    reported = list(d.record.newest(_CORRECTED, window))
+    albumin = _Albumin(d, window)
+    if not reported:
+        return (Corrected(total, albumin.near) for total in d.record.newest("calcium-total", window))
+    days = {result.day.mid for result in reported if result.value is not None}
+    totals = (
+        Corrected(total, albumin.near)
+        for total in d.record.newest("calcium-total", window)
+        if total.day.mid not in days
+    )
+    return heapq.merge(reported, totals, key=lambda result: -result.day.mid)
 
 
-def _derived(
-    d: Derivation, stem: str, result: Result, upper_limits: dict[str, float], results: Iterable[Result]
-) -> None:
-    if stem == "haemoglobin" and d.wants("labs.haemoglobin.below_range"):
-        _put(d, "labs.haemoglobin.below_range", _below_range(d, result), result)
-    elif stem == "crp" and d.wants("labs.crp.above_range"):
-        above = result.above
-        if above is None and isinstance(result.value, float):
-            above = result.value >= CRP_RAISED
-        _put(d, "labs.crp.above_range", above, result)
-    elif stem in ("alp", "ldh") and d.wants(f"labs.{stem}.times_uln"):
-        limit = result.high or upper_limits.get(stem)
-        if limit and result.value is not None:
-            _put(d, f"labs.{stem}.times_uln", _over(result.value, limit), result)
-    elif stem == "creatinine" and d.wants("labs.creatinine.new_rise"):
-        _put(d, "labs.creatinine.new_rise", _new_rise(d, result, upper_limits, results), result)
+class _Albumin:
+    """The albumins of a record, read when the first one is asked for."""
+
+    def __init__(self, d: Derivation, window: int) -> None:
+        self._d = d
+        self._window = window + ALBUMIN_DAYS
+        self._values: list[tuple[int, float]] | None = None
+
+    def near(self, day: int) -> float | None:
+        """The albumin nearest to a day, within 30 days of it."""
+        if self._values is None:
+            self._values = [
+                (result.day.mid, result.value)
+                for result in self._d.record.newest("albumin", self._window)
+                if isinstance(result.value, float) and not result.pending
+            ]
+        apart = [(abs(when - day), value) for when, value in self._values]
+        return min(apart)[1] if apart and min(apart)[0] <= ALBUMIN_DAYS else None
 
 
-def _below_range(d: Derivation, result: Result) -> bool | None:
+# -- facts made of one result and its limits ---------------------------------------------------------
+
+
+def _below_range(d: Derivation, result: Result, upper_limits: Mapping[str, float]) -> bool | None:
     below = result.below
     if below is not None:
         return below
     patient = d.record.patient
     cut = HB_LOW_MEN if patient is not None and patient.gender == "male" else HB_LOW_OTHERS
+    return less(result.value, cut) if result.value is not None else None
+
+
+def _above_range(d: Derivation, result: Result, upper_limits: Mapping[str, float]) -> bool | None:
+    # A range for the heart (hs-CRP, 1 to 3 mg/L) says nothing about inflammation (units-thresholds.yaml).
+    cardiac = result.high is not None and result.high <= CRP_CARDIAC
+    above = None if cardiac else result.above
+    if above is None and result.value is not None:
+        return less_or_equal(CRP_RAISED, result.value)
+    return above
+
+
+def _times_limit(d: Derivation, result: Result, upper_limits: Mapping[str, float]) -> float | Span | None:
+    limit = result.high or upper_limits.get(result.analyte)
     value = result.value
-    if isinstance(value, Span):
-        return True if value.high < cut else None if value.low < cut else False
-    return value is not None and value < cut
-
-
-def _over(value: float | Span, limit: float) -> float | Span:
+    if not limit or value is None:
+        return None
     if isinstance(value, Span):
         return Span(value.low / limit, value.high / limit, value.mid / limit, value.low_open, value.high_open)
     return value / limit
 
 
-def _new_rise(
-    d: Derivation, result: Result, upper_limits: dict[str, float], results: Iterable[Result]
-) -> bool | None:
+def _new_rise(d: Derivation, result: Result, upper_limits: Mapping[str, float]) -> bool | None:
     """Above the limit and at least 30 % over the last value 30 to 400 days earlier; without one, the flag
     decides.
     """
-    limit = result.high or upper_limits.get("creatinine")
-    if not isinstance(result.value, float) or result.day is None:
+    limit = result.high or upper_limits.get(result.analyte)
+    value = result.value
+    if not isinstance(value, float):
         return None
+    before = _value_before(d, result)
+    if before is None:
+        return True if result.flag == "H" else False if limit is not None and value <= limit else None
+    above = value > limit if limit is not None else result.flag == "H" if result.flag else None
+    return False if above is False or value < 1.3 * before else above
+
+
+def _value_before(d: Derivation, result: Result) -> float | None:
+    """The last readable value 30 to 400 days before a result, and the lowest of its day."""
+    reach = d.calendar.today - result.day.mid + 400
     earlier = [
-        other
-        for other in results
-        if isinstance(other.value, float)
-        and other.day is not None
-        and 30 <= result.day.mid - other.day.mid <= 400
+        (-other.day.mid, other.value)
+        for other in d.record.newest(result.analyte, reach)
+        if 30 <= result.day.mid - other.day.mid <= 400
         and not other.pending
+        and isinstance(other.value, float)
     ]
-    if not earlier:
-        return True if result.flag == "H" else False if limit is not None and result.value <= limit else None
-    last = max(earlier, key=lambda other: other.day or Day(0, 0, 0))
-    assert isinstance(last.value, float)
-    above = result.value > limit if limit is not None else result.flag == "H" if result.flag else None
-    risen = result.value >= 1.3 * last.value
-    return False if above is False or not risen else above
+    return min(earlier)[1] if earlier else None
 
 
-def _followed_up(d: Derivation, results: dict[str, list[Result]]) -> None:
+_Derived = Callable[[Derivation, Result, Mapping[str, float]], object]
+_DERIVED: dict[str, tuple[str, _Derived]] = {
+    "haemoglobin": ("labs.haemoglobin.below_range", _below_range),
+    "crp": ("labs.crp.above_range", _above_range),
+    "alp": ("labs.alp.times_uln", _times_limit),
+    "ldh": ("labs.ldh.times_uln", _times_limit),
+    "creatinine": ("labs.creatinine.new_rise", _new_rise),
+}
+
+
+def _followed_up(d: Derivation) -> None:
     """A haematology or oncology contact or referral after the latest paraprotein result."""
     name = "labs.paraprotein.followed_up"
     if name not in d.wanted:
         return
     days = [
         result.day
-        for analyte in ("m-protein", "free-light-chain-ratio")
-        for result in results.get(analyte, ())
-        if result.value is not None and result.day is not None
+        for analyte in _PARAPROTEIN
+        for result in d.record.newest(analyte, 36500)
+        if result.value is not None
     ]
     if not days:
         return
@@ -290,10 +309,8 @@ def _followed_up(d: Derivation, results: dict[str, list[Result]]) -> None:
     referrals = [
         order
         for order in d.record.orders
-        if "referral-cancer-oncology" in order.sets and order.day is not None
+        if "referral-cancer-oncology" in order.sets and order.day is not None and order.day >= latest
     ]
-    sources = [e.source for e in visits] + [
-        o.source for o in referrals if o.day is not None and o.day >= latest
-    ]
+    sources = [entry.source for entry in visits] + [order.source for order in referrals]
     if sources:
         d.facts.set(name, True, sources=sources[:6])

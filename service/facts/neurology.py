@@ -4,6 +4,7 @@ A sign is new by its onset: 90 days, bladder and bowel 30. What is not on record
 absent. Source: facts.yaml (neurology); NICE NG234; decisions 1, 2, 12 on the clinical material.
 """
 
+from rules.engine.spans import known_mid
 from service.facts.dates import Day
 from service.facts.derivation import Derivation, Finding
 from service.facts.entries import Evidence
@@ -20,16 +21,19 @@ _SIGNS: dict[str, tuple[str, int]] = {
     "neuro.faecal_incontinence": ("faecal-incontinence", BLADDER_BOWEL_DAYS),
     "neuro.saddle_anaesthesia": ("saddle-anaesthesia", NEW_DAYS),
 }
+_ANSWERS = (*_SIGNS, "neuro.leg_weakness_bilateral")
 _ALL_SETS = (*(name for name, _ in _SIGNS.values()), "spinal-cord-compression", "cauda-equina-syndrome")
+_RETENTION_EXPLAINED = "exclude-urinary-retention"
 _FOOT_DROP = ("6077001", "M2137", "M213")
 _DISC = "M51"
 
 
 def derive(d: Derivation) -> None:
-    if not any(name.startswith("neuro.") for name in d.wanted):
+    _residual(d)
+    if not d.on_record(*_ALL_SETS, "urinary-incontinence", answers=_ANSWERS):
         return
     found = {
-        name: d.finding((group,), window, fact=name, by_onset=True)
+        name: d.finding((group,), window, fact=name, by_onset=True, unless=_RETENTION_EXPLAINED)
         for name, (group, window) in _SIGNS.items()
     }
     for name, finding in found.items():
@@ -38,8 +42,8 @@ def derive(d: Derivation) -> None:
         "neuro.urinary_incontinence", d.finding(("urinary-incontinence",), BLADDER_BOWEL_DAYS, by_onset=True)
     )
     coded = _coded(d)
-    if coded[0]:
-        d.put("neuro.cord_or_cauda_coded", True, coded[1])
+    if coded[1]:
+        d.put("neuro.cord_or_cauda_coded", *coded, note="" if coded[0] else "recorded, but since when is not")
     weakness = found["neuro.leg_weakness"]
     bilateral = _bilateral(d, weakness)
     d.put_finding("neuro.leg_weakness_bilateral", bilateral)
@@ -48,21 +52,20 @@ def derive(d: Derivation) -> None:
     _checked(d)
     if weakness[0] and _foot_drop_explained(d, weakness[1]):
         d.put("neuro.foot_drop_explained", True, weakness[1])
-    _residual(d)
 
 
 def _coded(d: Derivation) -> Finding:
     """A coded compression: a suspicion counts here, since to suspect it is to need the same answer today."""
-    entries = d.record.of("spinal-cord-compression", "cauda-equina-syndrome")
-    new = [
-        entry
-        for entry in entries
-        if entry.present
-        and entry.active is not False
-        and entry.end is None
-        and d.calendar.within(entry.start, NEW_DAYS)
-    ]
-    return (True, new) if new else (None, [])
+    new: list[Evidence] = []
+    unclear: list[Evidence] = []
+    for entry in d.record.of("spinal-cord-compression", "cauda-equina-syndrome"):
+        if entry.present and entry.active is not False and entry.end is None:
+            inside = d.calendar.within(entry.start, NEW_DAYS)
+            if inside:
+                new.append(entry)
+            elif inside is None:
+                unclear.append(entry)
+    return (True, new) if new else (None, unclear)
 
 
 def _bilateral(d: Derivation, weakness: Finding) -> Finding:
@@ -116,12 +119,14 @@ def _foot_drop_explained(d: Derivation, weakness: list[Evidence]) -> bool:
 
 
 def _residual(d: Derivation) -> None:
-    for result in d.record.results.get("post-void-residual", ()):
-        if result.value is not None and d.calendar.within(result.day, 7):
-            assert result.day is not None
-            d.facts.set(
-                "neuro.post_void_residual", result.value, date=result.day.date, sources=[result.source]
-            )
+    recent = [
+        (result.day, known_mid(result.value), result)
+        for result in d.record.newest("post-void-residual", 7)
+        if result.value is not None and not result.pending
+    ]
+    if recent and "neuro.post_void_residual" in d.wanted:
+        day, _, result = max(recent, key=lambda one: one[:2])
+        d.facts.set("neuro.post_void_residual", result.value, date=day.date, sources=[result.source])
 
 
 def _bare(code: str) -> str:

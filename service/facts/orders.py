@@ -28,7 +28,7 @@ def derive(d: Derivation) -> None:
     if active:
         _put(d, "orders.active", sorted({name for order in active for name in order.sets}), active)
     uncoded = d.record.uncoded.get("Condition", 0)
-    if "record.uncoded_conditions" in d.wanted:
+    if "record.uncoded_conditions" in d.wanted and (uncoded or "conditions" in d.available):
         d.facts.set("record.uncoded_conditions", uncoded)
 
 

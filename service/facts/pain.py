@@ -5,14 +5,17 @@ to now. Source: facts.yaml (pain); decisions 3, 14, 25 and 27 on the clinical ma
 """
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from rules.engine.facts import Span
+from rules.engine.spans import known_mid
 from service.facts.dates import Day
-from service.facts.derivation import Derivation, Finding, any_of, earliest
+from service.facts.derivation import Derivation, Finding, any_of, earliest, last_denial, overruled
 from service.facts.entries import Evidence, Medicine
 from service.facts.person import age_on
+from service.facts.results import Result
 
-__all__ = ["BACK", "HIP", "derive", "onset_days"]
+__all__ = ["BACK", "HIP", "derive", "hurts", "onset_days"]
 
 BACK = ("low-back-pain", "back-pain-unspecified", "thoracic-back-pain", "sciatica-radiculopathy")
 HIP = ("hip-pain", "groin-thigh-buttock-pain")
@@ -21,6 +24,8 @@ BONE = ("bone-pain",)
 REGIONS = {"back": BACK, "hip": HIP, "pelvic": PELVIC, "bone": BONE}
 CURRENT_DAYS = 90
 GAP_DAYS = 180
+NEEDS = frozenset({"conditions", "encounters", "observations"})
+_CODED_AT_VISITS = frozenset({"problem", "encounter-diagnosis", "visit"})
 SEVERE = 7.0
 
 
@@ -51,6 +56,12 @@ def derive(d: Derivation) -> None:
     if d.wants("pain.onset_age") and "back" in onsets:
         _onset_age(d, onsets["back"][0])
     _character(d, found)
+
+
+def hurts(d: Derivation) -> bool | None:
+    """Whether there is pain of back, hip, pelvis or bone now, whatever facts the rules read."""
+    parts = [_current(d, _entries(d, region, sets)) for region, sets in REGIONS.items()]
+    return _together([*parts, _current(d, d.record.of("neoplasm-related-pain"))])
 
 
 def onset_days(d: Derivation) -> dict[str, Day]:
@@ -84,12 +95,16 @@ def _entries(d: Derivation, region: str, sets: tuple[str, ...]) -> list[Evidence
 
 
 def _current(d: Derivation, entries: Iterable[Evidence]) -> Finding:
-    """Active, or last seen within 90 days and not abated; None without evidence when nothing is on record."""
+    """Active, or last seen within 90 days and not abated; None without evidence when nothing is on record,
+    and when what is on record is over but other data could not be read.
+    """
+    given = list(entries)
+    denied = last_denial(given)
     yes: list[Evidence] = []
     unclear: list[Evidence] = []
     no = False
-    for entry in entries:
-        verdict = _is_current(d, entry)
+    for entry in given:
+        verdict = False if overruled(entry, denied) else _is_current(d, entry)
         if verdict:
             yes.append(entry)
         elif verdict is None:
@@ -100,7 +115,7 @@ def _current(d: Derivation, entries: Iterable[Evidence]) -> Finding:
         return True, yes
     if unclear:
         return None, unclear
-    return (False if no else None), []
+    return (False if no and d.available >= NEEDS else None), []
 
 
 def _is_current(d: Derivation, entry: Evidence) -> bool | None:
@@ -139,11 +154,9 @@ def _axial(
 ) -> None:
     related = _current(d, d.record.of("neoplasm-related-pain"))
     parts = [*found.values(), related]
-    evidence = [entry for value, entries in parts if value for entry in entries]
-    stated = any(value is not None or entries for value, entries in parts)
-    if stated:
-        values = [value for value, entries in parts if value is not None or entries]
-        d.put("pain.axial.current", any_of(*values), evidence)
+    if any(value is not None or entries for value, entries in parts):
+        evidence = [entry for value, entries in parts if value for entry in entries]
+        d.put("pain.axial.current", _together(parts), evidence)
     dated = [(onset, entries) for onset, entries in onsets.values() if onset is not None]
     if related[0]:
         onset = earliest(entry.start or entry.seen for entry in related[1])
@@ -153,6 +166,12 @@ def _axial(
         longest, newest = min(dated, key=lambda pair: pair[0]), max(dated, key=lambda pair: pair[0])
         d.put_days("pain.axial.days", *longest)
         d.put_days("pain.axial.newest_days", *newest)
+
+
+def _together(parts: Iterable[Finding]) -> bool | None:
+    """Whether any region hurts, of those on record; None when none is."""
+    values = [value for value, entries in parts if value is not None or entries]
+    return any_of(*values) if values else None
 
 
 def _onset_age(d: Derivation, onset: Day | None) -> None:
@@ -172,19 +191,22 @@ def _character(d: Derivation, found: dict[str, Finding]) -> None:
         "pain.tenderness",
     ):
         return
-    score, score_evidence = _score(d)
+    scores = _scores(d)
+    score = _score(scores, d)
     if score is not None:
-        d.put("pain.score", score, score_evidence)
+        d.put("pain.score", score.value, [score.evidence])
     night = d.finding(("night-pain",), CURRENT_DAYS, fact="pain.night")
     straining = d.finding(("pain-on-straining",), CURRENT_DAYS, fact="pain.straining")
     tenderness = d.finding(("spinal-tenderness",), CURRENT_DAYS, fact="pain.tenderness")
-    progressive = _progressive(d)
+    progressive = _progressive(scores, d)
     d.put_finding("pain.night", night)
     d.put_finding("pain.straining", straining)
     d.put_finding("pain.tenderness", tenderness)
     d.put_finding("pain.progressive", progressive)
     thoracic = _current(d, d.record.of("thoracic-back-pain"))
-    severe: Finding = (None if score is None else _at_least(score, SEVERE), score_evidence)
+    severe: Finding = (None, [])
+    if score is not None:
+        severe = _at_least(score.value, SEVERE), [score.evidence]
     parts = (thoracic, night, severe, progressive, straining, tenderness)
     evidence = [entry for value, entries in parts if value for entry in entries]
     value = any_of(*(value for value, _ in parts))
@@ -198,32 +220,42 @@ def _at_least(score: float | Span, cut: float) -> bool | None:
     return score >= cut
 
 
-def _scores(d: Derivation) -> list[tuple[Day, float | Span, Evidence]]:
-    by_source = {entry.source: entry for entry in d.record.of("pain-score")}
+class Score(NamedTuple):
+    """A dated pain score and the result it comes from."""
+
+    day: Day
+    value: float | Span
+    result: Result
+
+    @property
+    def evidence(self) -> Evidence:
+        return Evidence("observation", self.result.source, frozenset(), (), True, self.day, self.day)
+
+
+def _scores(d: Derivation) -> list[Score]:
+    """Scores of the last 84 days (42, and the 42 before them), oldest first."""
     scores = [
-        (result.day, result.value, by_source[result.source])
-        for result in d.record.results.get("pain-score", ())
-        if result.day is not None and result.value is not None and result.source in by_source
+        Score(result.day, value, result)
+        for result in d.record.newest("pain-score", 84)
+        if (value := result.value) is not None and not result.pending
     ]
-    return sorted(scores, key=lambda score: score[0])
+    scores.reverse()
+    return scores
 
 
-def _score(d: Derivation) -> tuple[float | Span | None, list[Evidence]]:
+def _score(scores: list[Score], d: Derivation) -> Score | None:
     """Latest score of the last 30 days, the worst of its day."""
-    recent = [score for score in _scores(d) if d.calendar.within(score[0], 30)]
-    if not recent:
-        return None, []
-    last = recent[-1][0].mid
-    same = [score for score in recent if score[0].mid == last]
-    worst = max(same, key=lambda score: score[1].mid if isinstance(score[1], Span) else score[1])
-    return worst[1], [worst[2]]
+    if not scores or not d.calendar.within(scores[-1].day, 30):
+        return None
+    same = [score for score in scores if score.day.mid == scores[-1].day.mid]
+    return max(same, key=lambda score: known_mid(score.value))
 
 
-def _progressive(d: Derivation) -> Finding:
+def _progressive(scores: list[Score], d: Derivation) -> Finding:
     coded = d.finding(("pain-worsening",), CURRENT_DAYS, fact="pain.progressive")
     if coded[0]:
         return coded
-    rising = _rising(d)
+    rising = _rising(scores, d)
     if rising[0]:
         return rising
     days = _visit_days(d)
@@ -235,20 +267,18 @@ def _progressive(d: Derivation) -> Finding:
     return coded if coded[1] else rising
 
 
-def _rising(d: Derivation) -> Finding:
-    """A score three or more points above one of the 42 days before it, the later one within 42 days of
-    today.
-    """
-    scores = [score for score in _scores(d) if isinstance(score[1], float)]
-    if len(scores) < 2 or not d.calendar.within(scores[-1][0], 42):
+def _rising(scores: list[Score], d: Derivation) -> Finding:
+    """A score three or more points above one of the 42 days before it, itself within 42 days of today."""
+    exact = [score for score in scores if not isinstance(score.value, Span)]
+    if len(exact) < 2 or not d.calendar.within(exact[-1].day, 42):
         return None, []
-    last_day, last, entry = scores[-1]
-    before = [s for s in scores[:-1] if 0 <= last_day.mid - s[0].mid <= 42 and isinstance(s[1], float)]
-    if not before or not isinstance(last, float):
+    last = exact[-1]
+    before = [score for score in exact[:-1] if last.day.mid - score.day.mid <= 42]
+    if not before:
         return None, []
-    lowest = min(before, key=lambda score: score[1] if isinstance(score[1], float) else 0.0)
-    assert isinstance(lowest[1], float)
-    return last - lowest[1] >= 3.0, [lowest[2], entry]
+    lowest = min(before, key=lambda score: known_mid(score.value))
+    rise = known_mid(last.value) - known_mid(lowest.value)
+    return rise >= 3.0, [lowest.evidence, last.evidence]
 
 
 def _visit_days(d: Derivation) -> list[Evidence]:
@@ -257,6 +287,8 @@ def _visit_days(d: Derivation) -> list[Evidence]:
         entries: dict[int, Evidence] = {}
         for entry in _entries(d, region, sets):
             day = entry.seen or entry.start
+            if entry.kind not in _CODED_AT_VISITS:
+                continue
             if entry.present and day is not None and not day.imprecise and d.calendar.within(day, 30):
                 entries.setdefault(day.mid, entry)
         if len(entries) >= 3:

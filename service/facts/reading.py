@@ -11,6 +11,7 @@ from rules.engine.facts import Source
 from service.facts import concepts
 from service.facts.dates import Day
 from service.facts.entries import Evidence
+from service.facts.meanings import NOTHING, Meaning
 from service.facts.reading_events import (
     add_imaging,
     read_appointment,
@@ -30,7 +31,7 @@ from service.facts.reading_orders import (
     read_task,
 )
 from service.facts.record import Record
-from service.facts.results import result_of
+from service.facts.results import observed
 from service.resources import (
     Appointment,
     CarePlan,
@@ -46,6 +47,7 @@ from service.resources import (
     Observation,
     Patient,
     Procedure,
+    Quantity,
     QuestionnaireResponse,
     Resource,
     ServiceRequest,
@@ -54,15 +56,17 @@ from service.resources import (
 
 __all__ = ["read", "read_drafts"]
 
-_NONE: frozenset[str] = frozenset()
+_NEVER_STOOD = frozenset({"entered-in-error", "cancelled", "unknown"})
 
 
 def read(record: Record, arrived: Iterable[tuple[str, Resource]]) -> None:
-    """Index (prefetch key, resource) pairs; a Bundle is opened, a resource that came twice counts once."""
-    readers = _READERS
-    for key, resource in record.flatten(arrived):
-        reader = readers.get(type(resource))
-        if reader is not None:
+    """Index (prefetch key, resource) pairs; a Bundle is opened, a resource that came twice counts once.
+
+    The patient and the visits are read first, since others are dated by them.
+    """
+    piles = record.sort(arrived)
+    for kind, reader in _READERS.items():
+        for key, resource in piles.get(kind, ()):
             reader(record, resource, key)
 
 
@@ -92,20 +96,21 @@ def _read_patient(record: Record, resource: Patient, key: str) -> None:
 def _condition(record: Record, resource: Condition, key: str) -> None:
     if not record.mine(resource.subject):
         return
+    concept = resource.code
+    sets = record.meaning(concept).sets
+    if not sets:
+        if concept is None or not any(coding.code for coding in concept.coding or ()):
+            record.uncoded["Condition"] += 1
+        return
     verification = concepts.status(resource.verificationStatus)
     if verification in ("refuted", "entered-in-error"):
         record.dropped[verification] += 1
         return
-    certainty = concepts.certainty(resource.code, record.codes)
+    certainty = concepts.certainty(concept, record.codes)
     if certainty == "A":
         record.dropped["refuted"] += 1
         return
-    sets = record.meaning(resource.code)
-    codes = concepts.codings((resource.code,))
-    if not codes:
-        record.uncoded["Condition"] += 1
-    if not sets:
-        return
+    codes = concepts.codings((concept,))
     clinical = concepts.status(resource.clinicalStatus)
     start, seen, end = _condition_days(record, resource)
     categories = concepts.codes(resource.category)
@@ -136,7 +141,7 @@ def _condition_days(record: Record, resource: Condition) -> tuple[Day | None, Da
     recorded = calendar.past(resource.recordedDate)
     onset = calendar.past(resource.onsetDateTime) or calendar.start(resource.onsetPeriod)
     if onset is None and resource.onsetAge is not None:
-        onset = _at_age(record, resource.onsetAge.value)
+        onset = _at_age(record, resource.onsetAge)
     visit = (
         record.visit_days.get(record.target(resource.encounter)) if resource.encounter is not None else None
     )
@@ -148,53 +153,40 @@ def _condition_days(record: Record, resource: Condition) -> tuple[Day | None, Da
     return onset or recorded or visit, _latest(recorded, visit) or onset, end
 
 
-def _at_age(record: Record, years: float | None) -> Day | None:
-    born = (
-        record.calendar.parse(record.patient.birthDate)
-        if record.patient and record.patient.birthDate
-        else None
-    )
-    if born is None or years is None:
+def _at_age(record: Record, age: Quantity) -> Day | None:
+    """The year after a birthday. An age in another unit than years, or of nobody, is no date."""
+    patient = record.patient
+    born = record.calendar.parse(patient.birthDate) if patient is not None and patient.birthDate else None
+    in_years = (age.code or age.unit or "a").strip().lower() in ("a", "y", "yr", "yrs", "year", "years")
+    if born is None or age.value is None or not in_years or not 0 <= age.value <= 130:
         return None
-    low = int(born.mid + years * 365.2425)
-    return Day(low + 182, low, low + 365) if low <= record.calendar.today else None
+    passed = int(age.value * 365.2425)
+    day = Day(born.mid + passed + 182, born.low + passed, born.high + passed + 365)
+    return day if day.low <= record.calendar.today else None
 
 
 def _observation(record: Record, resource: Observation, key: str) -> None:
-    concept = resource.code
-    if concept is None or resource.status in (
-        "entered-in-error",
-        "cancelled",
-        "unknown",
-    ):
-        return
-    sets = record.meaning(concept)
-    components = resource.component
-    value = resource.valueCodeableConcept
-    value_sets = record.meaning(value) if value is not None else _NONE
-    if not sets and not components and not value_sets:
-        return
     if not record.mine(resource.subject):
         return
-    day = _observed(record, resource)
-    if sets:
-        _statement(record, resource, resource, concept, sets, day, key)
-    if value_sets and not value_sets & sets:
-        _valued(record, resource, value_sets, day, key)
+    concept = resource.code
+    meaning = record.meaning(concept)
+    value, components = resource.valueCodeableConcept, resource.component
+    if meaning is NOTHING and value is None and components is None:
+        return
+    if resource.status in _NEVER_STOOD or concept is None:
+        return
+    if meaning.number_only:
+        record.number(meaning.analyte, resource, resource, key)
+    elif meaning is not NOTHING:
+        _statement(record, resource, resource, concept, meaning, key)
+    if value is not None:
+        found = record.meaning(value).sets
+        if found and not found & meaning.sets:
+            _valued(record, resource, found, observed(record.calendar, resource), key)
     for component in components or ():
         inner = record.meaning(component.code)
-        if inner and component.code is not None:
-            _statement(record, resource, component, component.code, inner, day, key)
-
-
-def _observed(record: Record, resource: Observation) -> Day | None:
-    calendar = record.calendar
-    return (
-        calendar.past(resource.effectiveDateTime)
-        or calendar.end(resource.effectivePeriod)
-        or calendar.past(resource.effectiveInstant)
-        or calendar.past(resource.issued)
-    )
+        if inner is not NOTHING and component.code is not None:
+            _statement(record, resource, component, component.code, inner, key)
 
 
 def _statement(
@@ -202,34 +194,26 @@ def _statement(
     resource: Observation,
     holder: Any,
     concept: CodeableConcept,
-    sets: frozenset[str],
-    day: Day | None,
+    meaning: Meaning,
     key: str,
 ) -> None:
-    """One code of an Observation with its value: a lab result, a finding, or an imaging conclusion."""
+    """One code of an Observation with its value: a measurement, a finding, or an imaging conclusion."""
+    if meaning.analyte:
+        record.number(meaning.analyte, resource, holder, key)
+    if meaning.number_only:
+        return
+    day = observed(record.calendar, resource)
     codes = concepts.codings((concept,))
     source = Source(f"Observation/{resource.id}", concepts.label(codes), key)
-    result = result_of(sets, codes, holder, resource.status or "final", day, source, record.units)
-    if result is not None:
-        record.results.setdefault(result.analyte, []).append(result)
-    if any(name.startswith("imaging-") for name in sets) and day is not None:
-        add_imaging(
-            record,
-            source,
-            sets,
-            day,
-            resource.status,
-            resource.valueCodeableConcept,
-            "",
-        )
-    present = concepts.presence(holder)
+    if meaning.imaging and day is not None:
+        add_imaging(record, source, meaning.sets, day, resource.status, resource.valueCodeableConcept, "")
     record.add(
         Evidence(
             "observation",
             source,
-            sets,
+            meaning.sets,
             codes,
-            present,
+            concepts.presence(holder),
             day,
             day,
             sides=concepts.sides(resource.bodySite, codes),

@@ -47,7 +47,7 @@ def read_encounter(record: Record, resource: Encounter, key: str) -> None:
         record.visit_days[name] = day
     reasons = concepts.each(resource.reasonCode)
     for concept in reasons:
-        sets = record.meaning(concept)
+        sets = record.meaning(concept).sets
         if sets:
             codes = concepts.codings((concept,))
             source = Source(name, concepts.label(codes), key)
@@ -78,7 +78,7 @@ def read_procedure(record: Record, resource: Procedure, key: str) -> None:
         "on-hold",
     ):
         return
-    sets = record.meaning(resource.code)
+    sets = record.meaning(resource.code).sets
     if not sets or not record.mine(resource.subject):
         return
     codes = concepts.codings((resource.code,))
@@ -108,7 +108,7 @@ def read_procedure(record: Record, resource: Procedure, key: str) -> None:
 def read_report(record: Record, resource: DiagnosticReport, key: str) -> None:
     if resource.status in ("entered-in-error", "cancelled", "unknown"):
         return
-    sets = record.meaning(resource.code)
+    sets = record.meaning(resource.code).sets
     if not any(name.startswith("imaging-") for name in sets) or not record.mine(resource.subject):
         return
     codes = concepts.codings((resource.code,))
@@ -195,7 +195,7 @@ def read_care_plan(record: Record, resource: CarePlan, key: str) -> None:
 def read_flag(record: Record, resource: Flag, key: str) -> None:
     if resource.status != "active" or not record.mine(resource.subject):
         return
-    sets = record.meaning(resource.code)
+    sets = record.meaning(resource.code).sets
     codes = concepts.codings((resource.code,))
     if sets:
         day = record.calendar.start(resource.period)
@@ -206,7 +206,8 @@ def read_flag(record: Record, resource: Flag, key: str) -> None:
 def read_appointment(record: Record, resource: Appointment, key: str) -> None:
     if resource.status != "fulfilled":
         return
-    if not any(record.is_patient(entry.actor) for entry in resource.participant or () if entry.actor):
+    actors = [entry.actor for entry in resource.participant or () if entry.actor is not None]
+    if not any(actor.reference and record.is_patient(actor) for actor in actors):
         record.dropped["other-patient"] += 1
         return
     kinds = concepts.each(resource.serviceType)

@@ -88,7 +88,7 @@ def _product(
     if concept is None or not concept.coding:
         record.uncoded["Medication"] += 1
         return _NONE, ()
-    return record.meaning(concept), concepts.codings((concept,))
+    return record.meaning(concept).sets, concepts.codings((concept,))
 
 
 def _referenced(
@@ -108,7 +108,7 @@ def read_service_request(record: Record, resource: ServiceRequest, key: str) -> 
     if resource.status in ("entered-in-error", "revoked", "draft") or resource.doNotPerform:
         return
     concept = concepts.concept_of(resource.code)
-    sets = record.meaning(concept)
+    sets = record.meaning(concept).sets
     if not sets or not record.mine(resource.subject):
         return
     codes = concepts.codings((concept,))
@@ -144,7 +144,7 @@ def read_task(record: Record, resource: Task, key: str) -> None:
         "draft",
     ):
         return
-    sets = record.meaning(resource.code)
+    sets = record.meaning(resource.code).sets
     if not sets or not record.mine(resource.for_):
         return
     codes = concepts.codings((resource.code,))
@@ -158,7 +158,7 @@ def read_draft_service(record: Record, draft: ServiceRequest, key: str) -> None:
     if draft.status in ("entered-in-error", "revoked") or draft.doNotPerform:
         return
     concept = concepts.concept_of(draft.code)
-    sets = record.meaning(concept)
+    sets = record.meaning(concept).sets
     codes = concepts.codings((concept,))
     if not sets:
         record.uncoded["draft order"] += 1
@@ -209,5 +209,8 @@ def _supplied(start: Day, dispense: Dispense) -> Day | None:
     }.get(unit)
     if days is None:
         return None
-    length = int(supply.value * days * (1 + max(0, dispense.numberOfRepeatsAllowed or 0)))
+    # Nothing is dispensed for longer than this; the limit keeps a mistyped number inside the calendar.
+    length = int(
+        min(max(0.0, supply.value) * days * (1 + max(0, dispense.numberOfRepeatsAllowed or 0)), 3650)
+    )
     return Day(start.mid + length, start.low + length, start.high + length)

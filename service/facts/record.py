@@ -7,19 +7,23 @@ facts.yaml conventions.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from operator import itemgetter
+from typing import Any
 
 from rules.engine.codes import CodeIndex
 from rules.engine.units import Units
-from service.facts import concepts
-from service.facts.dates import Calendar, Day
+from service.facts.dates import MIDDLE_DECIDES, Calendar, Day
 from service.facts.entries import Evidence, Imaging, Medicine, Order
-from service.facts.results import Result
+from service.facts.meanings import Meaning, meanings_of
+from service.facts.results import Result, observed
 from service.resources import (
     Bundle,
     CodeableConcept,
-    Encounter,
+    CodeableReference,
+    Entry,
     Medication,
+    Observation,
     Patient,
     Reference,
     Resource,
@@ -30,6 +34,12 @@ __all__ = ["PALLIATIVE_SOURCES", "Record"]
 # Resource types that may say a person is in palliative care. CarePlan and Flag are the site's choice:
 # Synthea, for one, gives every lung cancer patient a terminal care plan at diagnosis.
 PALLIATIVE_SOURCES = frozenset({"Encounter", "Procedure", "Condition", "ServiceRequest"})
+
+
+Piles = dict[type, list[tuple[str, Resource]]]
+_Dated = tuple[int, Day, Observation, Any, str]
+_first = itemgetter(0)
+_OPENED = frozenset({Bundle, Medication})
 
 
 class Record:
@@ -51,10 +61,13 @@ class Record:
         self.units = units
         self.palliative_sources = palliative_sources
         self.questions = questions or {}
+        self.meanings = meanings_of(codes, units)
         self.patient: Patient | None = None
         self.evidence: dict[str, list[Evidence]] = {}
         self.answers: dict[str, list[Evidence]] = {}
-        self.results: dict[str, list[Result]] = {}
+        self._numbers: dict[str, list[tuple[Observation, Any, str]]] = {}
+        self._dated: dict[str, list[_Dated]] = {}
+        self._results: dict[str, list[Result]] = {}
         self.medicines: list[Medicine] = []
         self.orders: list[Order] = []
         self.drafts: list[Order] = []
@@ -84,47 +97,85 @@ class Record:
             except KeyError:
                 by_set[name] = [evidence]
 
-    def meaning(self, concept: CodeableConcept | None) -> frozenset[str]:
-        return concepts.meaning(concept, self.codes)
+    def number(self, analyte: str, resource: Observation, holder: Any, key: str) -> None:
+        """Keep an Observation, or `holder`, a component of it, that states a number of an analyte."""
+        try:
+            self._numbers[analyte].append((resource, holder, key))
+        except KeyError:
+            self._numbers[analyte] = [(resource, holder, key)]
 
-    def flatten(self, arrived: Iterable[tuple[str, Resource]]) -> list[tuple[str, Resource]]:
-        """Open Bundles and drop doubles; the patient and the visits come first, for others are dated by
-        them.
-        """
-        first: list[tuple[str, Resource]] = []
-        rest: list[tuple[str, Resource]] = []
-        seen: set[tuple[type, str]] = set()
-        stack: list[tuple[str, str | None, Resource]] = [(key, None, value) for key, value in arrived]
-        stack.reverse()
-        while stack:
-            key, url, resource = stack.pop()
-            if isinstance(resource, Bundle):
-                entries = resource.entry or ()
-                stack.extend(
-                    (key, e.fullUrl, e.resource) for e in reversed(entries) if e.resource is not None
-                )
+    @property
+    def analytes(self) -> Iterable[str]:
+        """The analytes there are numbers of."""
+        return self._numbers.keys()
+
+    def newest(self, analyte: str, window: int) -> Iterator[Result]:
+        """Results of the last `window` days, newest first. Those without a date are left out."""
+        if analyte not in self._numbers:
+            return
+        within, read = self.calendar.within, self._results.setdefault(analyte, [])
+        for position, (_, day, resource, holder, key) in enumerate(self._by_day(analyte)):
+            if position == len(read):
+                read.append(Result(analyte, resource, holder, day, key, self.units))
+            if within(day, window):
+                yield read[position]
+            elif window >= MIDDLE_DECIDES:
+                # Sorted by the day that decides, so nothing later in the list is newer.
+                return
+
+    def _by_day(self, analyte: str) -> list[_Dated]:
+        dated = self._dated.get(analyte)
+        if dated is None:
+            dated = self._dated[analyte] = [
+                (-day.mid, day, resource, holder, key)
+                for resource, holder, key in self._numbers[analyte]
+                if (day := observed(self.calendar, resource)) is not None
+            ]
+            dated.sort(key=_first)
+        return dated
+
+    def meaning(self, concept: CodeableConcept | CodeableReference | None) -> Meaning:
+        return self.meanings.of(concept)
+
+    def sort(self, arrived: Iterable[tuple[str, Resource]]) -> Piles:
+        """Open Bundles and pile up (key, resource) pairs by resource type; doubles count once."""
+        piles: Piles = {}
+        seen: dict[type, set[str]] = {}
+        for key, value in arrived:
+            entries = value.entry or () if isinstance(value, Bundle) else (Entry(None, value),)
+            self._open(key, entries, piles, seen)
+        return piles
+
+    def _open(self, key: str, entries: Iterable[Entry], piles: Piles, seen: dict[type, set[str]]) -> None:
+        for entry in entries:
+            resource = entry.resource
+            if resource is None:
                 continue
-            kind = type(resource)
-            if url and url.startswith("urn:") and resource.id:
-                self._urls[url] = f"{kind.__name__}/{resource.id}"
-            if resource.id:
-                marker = (kind, resource.id)
-                if marker in seen:
+            kind, identity = resource.__class__, resource.id
+            if identity:
+                url = entry.fullUrl
+                if url is not None and url[:4] == "urn:":
+                    self._urls[url] = f"{kind.__name__}/{identity}"
+                known = seen.get(kind)
+                if known is None:
+                    known = seen[kind] = set()
+                elif identity in known:
                     continue
-                seen.add(marker)
-            if kind is Patient:
-                first.insert(0, (key, resource))
-            elif kind is Encounter:
-                first.append((key, resource))
-            elif isinstance(resource, Medication):
-                if resource.code is not None:
-                    self.medications[f"Medication/{resource.id}" if resource.id else url or ""] = (
-                        resource.code
-                    )
-            else:
-                rest.append((key, resource))
-        first += rest
-        return first
+                known.add(identity)
+            pile = piles.get(kind)
+            if pile is None:
+                pile = piles[kind] = []
+            pile.append((key, resource))
+            if kind in _OPENED:
+                self._look_inside(key, entry, piles, seen)
+
+    def _look_inside(self, key: str, entry: Entry, piles: Piles, seen: dict[type, set[str]]) -> None:
+        resource = entry.resource
+        if isinstance(resource, Bundle):
+            self._open(key, resource.entry or (), piles, seen)
+        elif isinstance(resource, Medication) and resource.code is not None:
+            name = f"Medication/{resource.id}" if resource.id else entry.fullUrl or ""
+            self.medications[name] = resource.code
 
     def is_patient(self, subject: Reference | None) -> bool:
         """Whether a subject reference names the patient of the call.
@@ -160,7 +211,8 @@ class Record:
 
     def mine(self, subject: Reference | None) -> bool:
         """As `is_patient`, counting what is not."""
-        if self.is_patient(subject):
+        # Asked for every resource of a call, so the common answer comes without another call.
+        if subject is None or self._subjects.get(subject.reference or "") or self.is_patient(subject):
             return True
         self.dropped["other-patient"] += 1
         return False

@@ -1,43 +1,117 @@
 """Laboratory results and measurements: one number in the analyte's canonical unit, or why it cannot be read.
 
 A comparator makes an interval (`>100` is everything above 100). A result without a unit, or with one that
-is not in the table, is never guessed: it is kept as unreadable, so that a card can say so. Source: units-
-thresholds.yaml policy; decisions 16, 22 and 24 on the clinical material.
+is not in the table, is never guessed: it is kept as unreadable, so that a card can say so. A record holds
+many more results than anyone asks for, so each is read only when its value is wanted. Source:
+units-thresholds.yaml policy; decisions 16, 22 and 24 on the clinical material.
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
-import msgspec
-
 from rules.engine.facts import Source, Span
+from rules.engine.spans import less
 from rules.engine.units import Units
 from service.facts import concepts
-from service.facts.dates import Day
-from service.resources import Quantity, ReferenceRange
+from service.facts.dates import Calendar, Day
+from service.resources import Observation, Quantity, ReferenceRange
 
-__all__ = ["Result", "result_of"]
+__all__ = ["Corrected", "Result", "observed"]
 
-OTHER_HOUR = "lab-esr-excluded"
 PENDING = frozenset({"registered", "preliminary"})
 _HIGH = frozenset({"H", "HH", "HU", ">"})
 _LOW = frozenset({"L", "LL", "LU", "<"})
 
 
-class Result(msgspec.Struct, gc=False):
-    """A result in canonical units. `value` is None when it cannot be read (`reason` says why, `raw` what
-    stood there); `low` and `high` are the laboratory's own limits; `flag` is H, L or empty."""
+def observed(calendar: Calendar, resource: Observation) -> Day | None:
+    """The day of an Observation: collection, else the end of the period, else issue."""
+    return (
+        calendar.past(resource.effectiveDateTime)
+        or calendar.end(resource.effectivePeriod)
+        or calendar.past(resource.effectiveInstant)
+        or calendar.past(resource.issued)
+    )
 
-    analyte: str
-    value: float | Span | None
-    day: Day | None
-    status: str
-    source: Source
-    low: float | None = None
-    high: float | None = None
-    flag: str = ""
-    reason: str = ""
-    raw: str = ""
+
+class Result:
+    """A result of one analyte, read from its Observation or component on first use.
+
+    `value` is in canonical units, None when it cannot be read: `reason` says why, and `raw` what stood there.
+    `low` and `high` are the laboratory's own limits, `flag` its H or L.
+    """
+
+    __slots__ = (
+        "_holder",
+        "_limits",
+        "_reading",
+        "_resource",
+        "_source",
+        "_units",
+        "analyte",
+        "day",
+        "key",
+        "status",
+    )
+
+    def __init__(
+        self, analyte: str, resource: Observation, holder: Any, day: Day, key: str, units: Units
+    ) -> None:
+        self.analyte = analyte
+        self.day = day
+        self.key = key
+        self.status = resource.status or "final"
+        self._resource = resource
+        self._holder = holder
+        self._units = units
+        self._reading: tuple[float | Span | None, str] | None = None
+        self._limits: tuple[float | None, float | None] | None = None
+        self._source: Source | None = None
+
+    @property
+    def value(self) -> float | Span | None:
+        reading = self._reading
+        if reading is None:
+            reading = self._reading = self._read()
+        return reading[0]
+
+    @property
+    def reason(self) -> str:
+        """Why there is no value; empty when there is one."""
+        if self._reading is None:
+            self._reading = self._read()
+        return self._reading[1]
+
+    @property
+    def raw(self) -> str:
+        """The number and unit as sent; empty when no number was."""
+        quantity = _quantity(self._holder)
+        if quantity is None or quantity.value is None:
+            return ""
+        return f"{quantity.comparator or ''}{quantity.value:g} {quantity.unit or quantity.code or ''}".strip()
+
+    @property
+    def source(self) -> Source:
+        if self._source is None:
+            code = concepts.label(concepts.codings((self._holder.code,)))
+            self._source = Source(f"Observation/{self._resource.id}", code, self.key)
+        return self._source
+
+    @property
+    def low(self) -> float | None:
+        return self._range()[0]
+
+    @property
+    def high(self) -> float | None:
+        return self._range()[1]
+
+    @property
+    def flag(self) -> str:
+        interpretation = self._holder.interpretation
+        if interpretation is None:
+            return ""
+        given = concepts.codes(interpretation)
+        return "H" if given & _HIGH else "L" if given & _LOW else ""
 
     @property
     def pending(self) -> bool:
@@ -45,68 +119,72 @@ class Result(msgspec.Struct, gc=False):
 
     @property
     def above(self) -> bool | None:
-        """Whether the laboratory calls the value high: by its range, else by its flag; None when it says
-        neither.
-        """
-        if self.high is not None and isinstance(self.value, float):
-            return self.value > self.high
-        return True if self.flag == "H" else None
+        """Whether the laboratory calls the value high: by its range, else by its flag, else None."""
+        above = less(self.high, self.value) if self.high is not None and self.value is not None else None
+        return True if above is None and self.flag == "H" else above
 
     @property
     def below(self) -> bool | None:
-        if self.low is not None and isinstance(self.value, float):
-            return self.value < self.low
-        return True if self.flag == "L" else None
+        below = less(self.value, self.low) if self.low is not None and self.value is not None else None
+        return True if below is None and self.flag == "L" else below
+
+    def _read(self) -> tuple[float | Span | None, str]:
+        holder = self._holder
+        quantity = holder.valueQuantity
+        if quantity is not None and quantity.value is not None and quantity.comparator is None:
+            # Nearly every result: a number with a unit of the table.
+            value = self._units.convert(self.analyte, quantity.value, quantity.code or quantity.unit)
+            if value is not None:
+                return value, ""
+        quantity = _quantity(holder)
+        if quantity is None or quantity.value is None:
+            if self.pending:
+                return None, "pending"
+            text = holder.valueString is not None or holder.valueCodeableConcept is not None
+            return None, "text, not a number" if text else "no value"
+        return _canonical(self.analyte, quantity, self._units)
+
+    def _range(self) -> tuple[float | None, float | None]:
+        if self._limits is None:
+            quantity = _quantity(self._holder) or Quantity()
+            self._limits = _limits(self.analyte, self._holder.referenceRange, quantity, self._units)
+        return self._limits
 
 
-def result_of(
-    sets: frozenset[str],
-    codes: tuple[tuple[str, str], ...],
-    holder: Any,
-    status: str,
-    day: Day | None,
-    source: Source,
-    units: Units,
-) -> Result | None:
-    """The result of an Observation or component whose code is in `sets`; None when it is of no analyte we
-    read.
-    """
-    for system, code in codes:
-        analyte = units.analyte(system, code, sets)
-        if analyte is not None:
-            return _result(analyte, holder, status, day, source, units)
-    if OTHER_HOUR in sets:
-        # A reading at another hour was done, which counts, and cannot be compared, which is why it has no
-        # value.
-        return Result("esr-other", None, day, status, source, reason="not a reading at one hour")
-    return None
+class Corrected(Result):
+    """A total calcium corrected for albumin (g/L, within 30 days), None where none was found."""
+
+    __slots__ = ("_albumin",)
+
+    def __init__(self, total: Result, albumin: Callable[[int], float | None]) -> None:
+        """`albumin` gives the albumin nearest to a day."""
+        super().__init__(total.analyte, total._resource, total._holder, total.day, total.key, total._units)
+        self._albumin = albumin
+        self._limits = None, None
+
+    def _read(self) -> tuple[float | Span | None, str]:
+        """corrected = total + 0.02 x (40 - albumin), mmol/L."""
+        value, reason = super()._read()
+        if not isinstance(value, float):
+            return None, reason or "a limit, not a number"
+        albumin = self._albumin(self.day.mid)
+        if albumin is None:
+            return None, "total calcium without an albumin within 30 days"
+        return round(value + 0.02 * (40.0 - albumin), 3), ""
 
 
-def _result(
-    analyte: str, holder: Any, status: str, day: Day | None, source: Source, units: Units
-) -> Result | None:
-    """The result an Observation or component states for an analyte; None when it states nothing at all."""
-    quantity = holder.valueQuantity
+def _quantity(holder: Any) -> Quantity | None:
+    quantity: Quantity | None = holder.valueQuantity
     if quantity is None and holder.valueInteger is not None:
-        quantity = Quantity(value=float(holder.valueInteger), unit="")
-    flag = _flag(holder.interpretation)
-    if quantity is None or quantity.value is None:
-        if holder.dataAbsentReason is not None and status not in PENDING:
-            return None
-        text = holder.valueString is not None or holder.valueCodeableConcept is not None
-        reason = "pending" if status in PENDING else "text, not a number" if text else "no value"
-        return Result(analyte, None, day, status, source, flag=flag, reason=reason)
-    number, reason = _canonical(analyte, quantity, units)
-    low, high = _limits(analyte, holder.referenceRange, quantity, units)
-    raw = f"{quantity.comparator or ''}{quantity.value:g} {quantity.unit or quantity.code or ''}".strip()
-    return Result(analyte, number, day, status, source, low, high, flag, reason, raw)
+        return Quantity(value=float(holder.valueInteger), unit="")
+    return quantity
 
 
 def _canonical(analyte: str, quantity: Quantity, units: Units) -> tuple[float | Span | None, str]:
-    assert quantity.value is not None
-    value = _converted(analyte, quantity.value, quantity, units)
+    number = quantity.value or 0.0
+    value = _converted(analyte, number, quantity, units)
     if value is None:
-        return None, units.why(analyte, quantity.value, quantity.code or quantity.unit)
+        return None, units.why(analyte, number, quantity.code or quantity.unit)
     match quantity.comparator:
         case None | "":
             return value, ""
@@ -123,17 +201,12 @@ def _canonical(analyte: str, quantity: Quantity, units: Units) -> tuple[float | 
 
 
 def _converted(analyte: str, value: float, quantity: Quantity, units: Units) -> float | None:
-    """Convert by the coded unit, else by the printed one: senders fill either, and sometimes only one is
-    right.
-    """
-    for unit in (quantity.code, quantity.unit):
-        if unit is not None:
-            converted = units.convert(analyte, value, unit)
-            if converted is not None:
-                return converted
-    if quantity.code is None and quantity.unit is None:
-        return units.convert(analyte, value, None)
-    return None
+    """Convert by the coded unit, else by the printed one: senders fill either, and sometimes one is wrong."""
+    if quantity.code is not None:
+        converted = units.convert(analyte, value, quantity.code)
+        if converted is not None or quantity.unit is None:
+            return converted
+    return units.convert(analyte, value, quantity.unit)
 
 
 def _limits(
@@ -154,10 +227,3 @@ def _limit(analyte: str, limit: Quantity | None, quantity: Quantity, units: Unit
     # Many laboratories print the unit once, with the value.
     unit = limit if limit.unit or limit.code else quantity
     return _converted(analyte, limit.value, unit, units)
-
-
-def _flag(interpretation: Any) -> str:
-    if interpretation is None:
-        return ""
-    given = concepts.codes(interpretation)
-    return "H" if given & _HIGH else "L" if given & _LOW else ""

@@ -11,7 +11,7 @@ from service.trust.gate import Caller, Gate, TrustOptions, open_gate
 from service.trust.headers import SecurityHeaders
 from service.trust.jwt import TimeRules
 from service.trust.keys import FetchLimits, KeysError
-from service.trust.limits import BodyLimit, Throttle, check_depth
+from service.trust.limits import BodyLimit, Throttle
 
 __all__ = [
     "Audience",
@@ -29,7 +29,6 @@ __all__ = [
     "Throttle",
     "TimeRules",
     "TrustOptions",
-    "check_depth",
     "clients_schema",
     "open_gate",
     "read_clients",

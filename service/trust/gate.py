@@ -69,9 +69,8 @@ class Caller(msgspec.Struct, frozen=True):
 
 
 class Gate:
-    """Identifies callers. Belongs to one event loop; `aclose` it at the end.
-
-    `warnings` are for the log of the start, `origins` are the web origins that may call (Cors).
+    """Identifies callers. Belongs to one event loop; `aclose` it at the end. `warnings` are for the log of
+    the start.
     """
 
     def __init__(
@@ -84,7 +83,6 @@ class Gate:
         """Raises KeysError when a key file has become unusable since the clients were read."""
         self.clients = clients
         self.warnings = tuple(warnings)
-        self.origins = clients.origins() | frozenset(options.cors_origins)
         self._wire = wire
         self._public_url = options.public_url
         self._times = options.times

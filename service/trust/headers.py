@@ -5,20 +5,20 @@ Answers hold patient data, so none may be stored. A page that needs scripts or s
 which is left as it is.
 """
 
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 __all__ = ["SecurityHeaders"]
 
-_ALWAYS = {
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-}
-_UNLESS_SET = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-}
-_TRANSPORT = "max-age=31536000; includeSubDomains"
+# Lower-case byte pairs, as ASGI has them: this runs for every answer.
+_ALWAYS = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+]
+_UNLESS_SET = [
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+]
+_TRANSPORT = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
 
 
 class SecurityHeaders:
@@ -26,7 +26,8 @@ class SecurityHeaders:
 
     def __init__(self, app: ASGIApp, https: bool = False) -> None:
         self._app = app
-        self._https = https
+        self._always = [*_ALWAYS, _TRANSPORT] if https else _ALWAYS
+        self._replaced = frozenset({b"server", *(name for name, _ in self._always)})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -35,13 +36,10 @@ class SecurityHeaders:
 
         async def reply(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                headers.update(_ALWAYS)
-                for name, value in _UNLESS_SET.items():
-                    headers.setdefault(name, value)
-                if self._https:
-                    headers["Strict-Transport-Security"] = _TRANSPORT
-                del headers["Server"]
+                kept = [pair for pair in message.get("headers", ()) if pair[0] not in self._replaced]
+                given = {name for name, _ in kept}
+                unset = [pair for pair in _UNLESS_SET if pair[0] not in given]
+                message["headers"] = [*kept, *self._always, *unset]
             await send(message)
 
         await self._app(scope, receive, reply)

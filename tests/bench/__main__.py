@@ -37,7 +37,17 @@ class Server:
             self.port: int = probe.getsockname()[1]
         environment = {**os.environ, "TOCSIN_AUTH": "off", "TOCSIN_LOG_LEVEL": "warning"}
         command = [sys.executable, "-m", "uvicorn", factory, "--factory", "--port", str(self.port)]
-        command += ["--log-level", "warning", "--no-access-log", "--http", "httptools", "--loop", "uvloop"]
+        command += [
+            "--log-level",
+            "warning",
+            "--no-access-log",
+            "--timeout-keep-alive",
+            "600",
+            "--http",
+            "httptools",
+            "--loop",
+            "uvloop",
+        ]
         self.process = subprocess.Popen(command, env=environment)
         self.connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         self._wait()

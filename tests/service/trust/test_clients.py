@@ -67,7 +67,7 @@ def test_sec_16_a_certificate_alone_names_only_clients_without_issuer() -> None:
     assert clients.by_certificate("") is None
 
 
-def test_the_origins_of_all_clients_are_taken_together() -> None:
+def test_sec_17_the_origins_of_all_clients_are_taken_together() -> None:
     one = client(cors_origins=frozenset({"https://a.example"}))
     clients = Clients([one, client(id="b", cors_origins=frozenset({"https://b.example"}))])
     assert clients.origins() == {"https://a.example", "https://b.example"}

@@ -308,12 +308,6 @@ async def test_with_authentication_off_everyone_is_the_anonymous_client(opened: 
     assert await _identify(gate, b"garbage") == caller
 
 
-async def test_sec_17_the_origins_are_those_of_the_clients_and_of_the_settings(opened: Opener) -> None:
-    listed = {"id": "ehr", "issuer": ISSUER, "jku": JKU, "cors_origins": ["https://pages.ehr.example"]}
-    gate = opened(listed, cors_origins=("https://tool.example",))
-    assert gate.origins == {"https://pages.ehr.example", "https://tool.example"}
-
-
 @pytest.mark.parametrize(
     ("options", "names"),
     [

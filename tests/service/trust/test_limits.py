@@ -1,12 +1,9 @@
-"""What one caller may cost: bytes, nesting, calls a minute, calls at once."""
+"""What one caller may cost: bytes, calls a minute, calls at once."""
 
-import json
 from collections.abc import AsyncIterator
 
 import httpx
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -14,66 +11,12 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.errors import BodyTooLarge, JsonTooDeep, Overloaded, RateLimited, answer
+from service.errors import BodyTooLarge, Overloaded, RateLimited, answer
 from service.trust.clients import CallLimits, Client
-from service.trust.limits import BodyLimit, Throttle, check_depth
+from service.trust.limits import BodyLimit, Throttle
 from tests.service.trust.signing import client
 
 AT = 5000.0
-
-
-def _depth(value: object) -> int:
-    if isinstance(value, dict):
-        return 1 + max(map(_depth, value.values()), default=0)
-    if isinstance(value, list):
-        return 1 + max(map(_depth, value), default=0)
-    return 0
-
-
-def _is_too_deep(body: bytes, limit: int) -> bool:
-    try:
-        check_depth(body, limit)
-    except JsonTooDeep:
-        return True
-    return False
-
-
-_TEXT = st.text(st.sampled_from('ab[]{}"\\,: ')) | st.text()
-_VALUES = st.recursive(
-    st.none() | st.integers() | _TEXT,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(_TEXT, inner, max_size=4),
-    max_leaves=30,
-)
-
-
-@given(_VALUES, st.integers(1, 8))
-def test_depth_is_judged_as_a_parser_would(value: object, limit: int) -> None:
-    for text in (json.dumps(value), json.dumps(value, ensure_ascii=False, indent=1)):
-        assert _is_too_deep(text.encode("utf-8", "surrogatepass"), limit) == (_depth(value) > limit)
-
-
-@given(st.binary(), st.integers(1, 8))
-def test_bytes_that_are_not_json_do_no_harm(body: bytes, limit: int) -> None:
-    assert _is_too_deep(body, limit) in (True, False)
-
-
-@pytest.mark.parametrize("limit", [16, 64, 512])
-@pytest.mark.parametrize(("opening", "closing"), [(b"[", b"]"), (b'{"a":', b"}"), (b'[{"a":', b"}]")])
-def test_the_limit_itself_is_allowed_and_one_more_is_not(opening: bytes, closing: bytes, limit: int) -> None:
-    times = limit // opening.count(b"[") // 2 if b"[{" in opening else limit
-    body = opening * times + b"1" + closing * times
-    assert not _is_too_deep(body, limit)
-    assert _is_too_deep(b"[" + body + b"]", limit)
-
-
-def test_a_deep_place_behind_many_shallow_ones_is_found() -> None:
-    shallow = b"[1],[[2]]," * 30_000
-    assert not _is_too_deep(b"[" + shallow + b"[" * 62 + b"]" * 62 + b"]", 64)
-    assert _is_too_deep(b"[" + shallow + b"[" * 64 + b"]" * 64 + b"]", 64)
-
-
-def test_eight_megabytes_of_brackets_are_refused() -> None:
-    assert _is_too_deep(b"[" * 8_000_000, 64)
 
 
 async def _length(request: Request) -> JSONResponse:
