@@ -25,11 +25,11 @@ from service.facts.record import Record
 from service.facts.results import Result
 from service.knowledge import Knowledge
 from service.outcomes import Outcome
-from service.policy import Coverage, Shown, between_phases, coverage, fold, suppress
+from service.policy import Coverage, between_phases, coverage, fold, suppress
 from service.prefetch import Gathered
 from service.resources import Resource
 
-__all__ = ["POLICY_FACTS", "Answer", "Call", "decide", "explanation"]
+__all__ = ["POLICY_FACTS", "Answer", "Call", "Considered", "conclude", "consider", "decide", "explanation"]
 
 # Facts that coverage and suppression read, whatever the rules of the hook read.
 POLICY_FACTS = frozenset(
@@ -85,7 +85,9 @@ class Call(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """The answer to a call with all that explains it. `milliseconds` are by step."""
+    """The answer to a call with all that explains it. `unread` counts the results that its cards say could
+    not be read; `milliseconds` are by step.
+    """
 
     call: Call
     decision: Decision
@@ -93,7 +95,8 @@ class Answer(msgspec.Struct, frozen=True):
     coverage: Coverage
     outcomes: Mapping[str, Outcome]
     problems: Sequence[Problem]
-    unread: Sequence[Result]
+    derivation: Derivation
+    unread: int
     dropped: Mapping[str, int]
     uncoded: Mapping[str, int]
     milliseconds: Mapping[str, float]
@@ -103,7 +106,23 @@ class Answer(msgspec.Struct, frozen=True):
         return Response(cards=self.cards)
 
 
-def decide(knowledge: Knowledge, call: Call, gathered: Gathered) -> Answer:
+class Considered(msgspec.Struct, frozen=True):
+    """A call whose rules have run and been suppressed as far as its data decides; nothing is folded yet.
+
+    `started`, `extracted` and `decided` are readings of a clock in seconds.
+    """
+
+    call: Call
+    gathered: Gathered
+    record: Record
+    derivation: Derivation
+    decision: Decision
+    started: float
+    extracted: float
+    decided: float
+
+
+def consider(knowledge: Knowledge, call: Call, gathered: Gathered) -> Considered:
     """Decide over gathered data. Raises only what is a fault of this code: rules fail one by one, data
     never.
     """
@@ -111,12 +130,21 @@ def decide(knowledge: Knowledge, call: Call, gathered: Gathered) -> Answer:
     record = _record(knowledge, call, gathered)
     derivation = _facts(knowledge, call, record, gathered)
     extracted = time.perf_counter()
-    decision, shown = _decision(knowledge, call, derivation)
-    decided = time.perf_counter()
-    unread = unreadable(derivation)
-    missing = [_DATA.get(key, key) for key, outcome in gathered.outcomes.items() if not outcome.had]
+    decision = _decision(knowledge, call, derivation)
+    return Considered(call, gathered, record, derivation, decision, started, extracted, time.perf_counter())
+
+
+def conclude(knowledge: Knowledge, considered: Considered) -> Answer:
+    """Fold what still stands into cards, and write them."""
+    began = time.perf_counter()
+    call, gathered, decision = considered.call, considered.gathered, considered.decision
+    derivation = considered.derivation
+    shown = fold(decision)
+    unread = unreadable(derivation, newest_only=True) if shown else ()
+    missing = [_lacking(key, outcome) for key, outcome in gathered.outcomes.items() if outcome.says()]
     writer = Writer(
         decision,
+        knowledge.templates,
         instance=call.instance,
         today=derivation.calendar.now.date(),
         unread=unread,
@@ -132,15 +160,21 @@ def decide(knowledge: Knowledge, call: Call, gathered: Gathered) -> Answer:
         coverage(decision.facts),
         gathered.outcomes,
         gathered.problems,
-        unread,
-        record.dropped,
-        record.uncoded,
+        derivation,
+        len(unread),
+        considered.record.dropped,
+        considered.record.uncoded,
         {
-            "facts": (extracted - started) * 1000,
-            "rules": (decided - extracted) * 1000,
-            "cards": (time.perf_counter() - decided) * 1000,
+            "facts": (considered.extracted - considered.started) * 1000,
+            "rules": (considered.decided - considered.extracted) * 1000,
+            "cards": (time.perf_counter() - began) * 1000,
         },
     )
+
+
+def decide(knowledge: Knowledge, call: Call, gathered: Gathered) -> Answer:
+    """`consider` and `conclude` with nothing remembered in between."""
+    return conclude(knowledge, consider(knowledge, call, gathered))
 
 
 def _record(knowledge: Knowledge, call: Call, gathered: Gathered) -> Record:
@@ -169,7 +203,7 @@ def _facts(knowledge: Knowledge, call: Call, record: Record, gathered: Gathered)
     )
 
 
-def _decision(knowledge: Knowledge, call: Call, derivation: Derivation) -> tuple[Decision, list[Shown]]:
+def _decision(knowledge: Knowledge, call: Call, derivation: Derivation) -> Decision:
     today = derivation.calendar.now.date()
     decision = evaluate(
         knowledge.bundle,
@@ -179,7 +213,7 @@ def _decision(knowledge: Knowledge, call: Call, derivation: Derivation) -> tuple
         phase_two=lambda decision: between_phases(decision, today),
     )
     suppress(decision, today)
-    return decision, fold(decision)
+    return decision
 
 
 def explanation(answer: Answer) -> dict[str, Any]:
@@ -191,9 +225,9 @@ def explanation(answer: Answer) -> dict[str, Any]:
         "coverage": msgspec.to_builtins(answer.coverage),
         **decision.to_json(),
         "data": {
-            "prefetch": {key: msgspec.to_builtins(outcome) for key, outcome in answer.outcomes.items()},
+            "prefetch": {key: _ended(outcome) for key, outcome in answer.outcomes.items()},
             "problems": msgspec.to_builtins(answer.problems),
-            "unreadable": [_unread(result) for result in answer.unread],
+            "unreadable": [_unread(result) for result in unreadable(answer.derivation, newest_only=False)],
             "otherPatient": dict(Counter(answer.dropped)),
             "uncoded": {
                 "counts": dict(answer.uncoded),
@@ -203,6 +237,17 @@ def explanation(answer: Answer) -> dict[str, Any]:
         "milliseconds": {step: round(spent, 3) for step, spent in answer.milliseconds.items()},
         "cards": msgspec.to_builtins(answer.cards),
     }
+
+
+def _lacking(key: str, outcome: Outcome) -> str:
+    """Data that could not be had, or not all of it, in the words of a card."""
+    data = _DATA.get(key, key)
+    return f"part of the {data}" if outcome.had else data
+
+
+def _ended(outcome: Outcome) -> dict[str, Any]:
+    """How a key ended, and in words why something is missing."""
+    return {**msgspec.to_builtins(outcome), "says": outcome.says()}
 
 
 def _unread(result: Result) -> dict[str, Any]:

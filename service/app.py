@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 from fastapi import FastAPI
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -22,10 +22,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service import __version__
 from service.answering import Answer
+from service.apidocs import ApiDocs, static_file
 from service.desk import Desk
 from service.errors import ExplainDisabled, MethodNotAllowed, NotFound, NotJson, answer
 from service.knowledge import Knowledge
 from service.logs import bind_call, configure, logger
+from service.memory.admin import authorise, decisions, read_switch, switches, throw_switch
+from service.pages import page_routes
 from service.runtime import tune_gc
 from service.settings import Settings, load
 from service.trust import BodyLimit, Cors, SecurityHeaders
@@ -69,14 +72,22 @@ def _routes(desk: Desk) -> list[BaseRoute]:
     def route(path: str, handler: Handler, method: str) -> Route:
         return Route(path, _guarded(handler, desk), methods=[method])
 
+    docs = ApiDocs()
     return [
         route("/cds-services", _discovery, "GET"),
         route("/cds-services/{service_id}", _hook, "POST"),
         route("/cds-services/{service_id}/feedback", _feedback, "POST"),
         route("/decisions/explain", _explain, "POST"),
+        route("/decisions/{instance}", _decisions, "GET"),
+        route("/admin/switches", _switches, "GET"),
+        route("/admin/switches", _throw, "POST"),
         route("/livez", _livez, "GET"),
         route("/readyz", _readyz, "GET"),
         route("/metrics", _metrics, "GET"),
+        route("/docs", docs.page, "GET"),
+        route("/openapi.json", docs.openapi, "GET"),
+        route("/static/{name}", static_file, "GET"),
+        *(route(path, handler, method) for path, handler, method in page_routes()),
     ]
 
 
@@ -89,6 +100,7 @@ def _lifespan(desk: Desk) -> Callable[[FastAPI], Any]:
     async def run(app: FastAPI) -> AsyncIterator[None]:
         bundle = desk.knowledge.bundle
         logger().info("started", version=__version__, digest=bundle.digest, profile=desk.settings.profile)
+        desk.memory.start()
         tune_gc()
         yield
         await desk.aclose()
@@ -106,16 +118,19 @@ def _guarded(handler: Handler, desk: Desk) -> Callable[[Request], Awaitable[Resp
         except ClientDisconnect:
             return Response(status_code=499)
         except Exception as error:
-            return _error(request, error)
+            return _error(request, error, desk)
 
     return endpoint
 
 
-def _error(request: Request, error: Exception) -> Response:
+def _error(request: Request, error: Exception, desk: Desk | None = None) -> Response:
     reply = answer(error)
+    if desk is not None:
+        desk.metrics.refused(reply)
     log = logger().error if reply.status >= 500 else logger().info
     exc_info = error if reply.status >= 500 else None
-    log("refused", code=reply.code, reason=reply.reason, status=reply.status, exc_info=exc_info)
+    why = {"reason": reply.reason} if reply.reason else {}
+    log("refused", code=reply.code, status=reply.status, exc_info=exc_info, **why)
     media = FHIR_JSON if reply.body else None
     return Response(reply.body, reply.status, dict(reply.headers), media)
 
@@ -152,6 +167,7 @@ async def _hook(request: Request, desk: Desk) -> Response:
         body = await _json_body(request)
         answered = await desk.answer(body, caller, _now())
         reply = desk.encoded(answered)
+    await desk.memory.keep(answered, caller.client.id)
     _log(answered, caller.client.id, len(body), len(reply))
     return Response(reply, media_type=JSON)
 
@@ -175,7 +191,7 @@ async def _feedback(request: Request, desk: Desk) -> Response:
     caller = await desk.gate.identify(request.headers.raw, path, "feedback", _now(), peer=_peer(request))
     desk.known(service_id)
     with desk.throttle.admit(caller.client, time.monotonic()):
-        batch = desk.feedback(await _json_body(request))
+        batch = await desk.feedback(await _json_body(request), caller, _now())
     logger().info(
         "feedback",
         client=caller.client.id,
@@ -184,6 +200,24 @@ async def _feedback(request: Request, desk: Desk) -> Response:
         status=200,
     )
     return Response(b"{}", media_type=JSON)
+
+
+async def _decisions(request: Request, desk: Desk) -> Response:
+    """What was decided on the calls with a hookInstance; for admins."""
+    authorise(desk.settings, request.headers.get("authorization", ""))
+    found = await decisions(desk.memory, request.path_params["instance"])
+    return Response(orjson.dumps(found), media_type=JSON)
+
+
+async def _switches(request: Request, desk: Desk) -> Response:
+    authorise(desk.settings, request.headers.get("authorization", ""))
+    return Response(orjson.dumps(switches(desk.memory)), media_type=JSON)
+
+
+async def _throw(request: Request, desk: Desk) -> Response:
+    authorise(desk.settings, request.headers.get("authorization", ""))
+    await throw_switch(desk.memory, read_switch(await _json_body(request)), _now().timestamp())
+    return Response(orjson.dumps(switches(desk.memory)), media_type=JSON)
 
 
 async def _livez(request: Request, desk: Desk) -> Response:
@@ -195,7 +229,8 @@ async def _readyz(request: Request, desk: Desk) -> Response:
 
 
 async def _metrics(request: Request, desk: Desk) -> Response:
-    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+    await desk.memory.settle()
+    return Response(desk.metrics.render(), media_type=CONTENT_TYPE_LATEST)
 
 
 # -- helpers -----------------------------------------------------------------------------------------

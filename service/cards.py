@@ -31,7 +31,7 @@ _MARKUP = re.compile(r"([\\`*_\[\]<>#~|&@]|:(?=//)|(?<=[wW]{3})\.)")
 _HIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 _SPACE = re.compile(r"\s+")
 # Most of what is shown is a number with its unit, and needs no closer look.
-_HARMLESS = re.compile(r"[A-Za-z0-9/.%]+(?: [A-Za-z0-9/%]+)*")
+_HARMLESS = re.compile(r"(?:[0-9.]+|[A-Za-z0-9/%]+)(?: [A-Za-z0-9/%]+)*")
 _PLACEHOLDER = re.compile(r"\{(contact:[a-z]+|imaging_date|fact:[a-z0-9_.]+)\}")
 _NO_CONTACT = "no number is set here, use the on-call list"
 _IONISING = frozenset({"xray", "ct", "nuclear", "pet", "dxa"})
@@ -55,9 +55,9 @@ class Writer:
         context: Context[Resource],
         public_url: str,
     ) -> None:
-        """`templates` are the resources of the bundle's orders, by order. `unread` are results that could not be
-        read, `missing` data that could not be had, in words; `public_url` is empty when no page of ours can
-        be linked to.
+        """`templates` are the resources of the bundle's orders, by order. `unread` are results that could not
+        be read, `missing` data that could not be had, in words; `public_url` is empty when no page of ours
+        can be linked to.
         """
         self.decision = decision
         self.templates = templates

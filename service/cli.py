@@ -11,29 +11,52 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from importlib import resources
+from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 
 from service import __version__
-from service.errors import SettingProblem, SettingsError, catalogue
+from service.cautions import warnings
+from service.errors import SettingProblem, SettingsError, TocsinError
 from service.logs import configure
 from service.options import Row
-from service.settings import PREFIX, examine, load, settings_markdown, table, warnings
-from service.tables import markdown_table
+from service.settings import PREFIX, Settings, examine, load, settings_markdown, table
 
 __all__ = ["FAMILIES", "application", "main"]
 
 # Name of the family -> module with its `app`, and the line shown by `tocsin --help`.
-FAMILIES: dict[str, tuple[str, str]] = {}
+FAMILIES: dict[str, tuple[str, str]] = {
+    "db": ("service.cli_db", "Upgrade, check, back up, restore and prune the store of decisions."),
+    "decisions": ("service.cli_decisions", "List, show and export what was decided, shown and answered."),
+    "demo": ("service.cli_demo", "Try the bundled synthetic patients."),
+    "rules": ("service.cli_rules", "List, show, explain, check and test the rules."),
+    "site": ("service.cli_site", "Check the settings file of a site, and tell what it changes."),
+    "docs": ("service.cli_docs", "Write or check the generated pages of docs/."),
+    "source-attributes": ("service.cli_attributes", "Print the source attributes of the rules (ONC HTI-1)."),
+}
 
 _SETTINGS_WRONG = 2
+_DRAIN_S = 30
+_CONTENT_WRONG = 2
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run `tocsin` with `arguments`, or with those of the process. Always raises SystemExit."""
+    """Run `tocsin` with `arguments`, or with those of the process. Always raises SystemExit.
+
+    What is wrong with settings, rules or the clients file is told in lines, not in a traceback.
+    """
     given = list(sys.argv[1:] if arguments is None else arguments)
-    application(given[0] if given else "")(given, prog_name="tocsin")
+    try:
+        application(given[0] if given else "")(given, prog_name="tocsin")
+    except Exception as error:
+        # Imported late: most commands need nothing of the rules.
+        from rules.engine.errors import RulesError
+
+        if not isinstance(error, TocsinError | RulesError):
+            raise
+        typer.secho(str(error), fg=typer.colors.RED, err=True)
+        raise SystemExit(_CONTENT_WRONG) from error
 
 
 def application(chosen: str) -> typer.Typer:
@@ -69,6 +92,12 @@ def serve(**overrides: str | None) -> None:
     typer.echo(f"Tocsin {__version__} on http://{host}:{chosen.port}", err=True)
     for line in warnings(chosen):
         typer.secho(line, fg=typer.colors.YELLOW, err=True)
+    if chosen.demo:
+        typer.echo("\n".join(_to_try(chosen)), err=True)
+    if chosen.workers > 1:
+        from service.metrics import share_between_workers
+
+        share_between_workers()
     # uvicorn and the application are imported late: no other command needs them.
     import uvicorn
 
@@ -81,6 +110,27 @@ def serve(**overrides: str | None) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        # Addresses that a proxy reports are believed only as TRUSTED_PROXIES says.
+        proxy_headers=False,
+        # A stop waits for the calls under way; BUDGET_MS is shorter, but a caller may stop reading.
+        timeout_graceful_shutdown=_DRAIN_S,
+    )
+
+
+def _to_try(chosen: Settings) -> Iterable[str]:
+    """Lines to copy into a browser and a second terminal, with the address that is served."""
+    reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(chosen.host, chosen.host)
+    url = f"http://{f'[{reached}]' if ':' in reached else reached}:{chosen.port}"
+    script, here = Path(sys.argv[0]), Path.cwd()
+    if script.is_relative_to(here):
+        script = script.relative_to(here)
+    tocsin = script if script.name == "tocsin" else "tocsin"
+    yield "Try:"
+    yield f"  {url}/docs"
+    yield f"  {tocsin} demo demo-cord --url {url}"
+    yield (
+        f"  {tocsin} demo demo-cord --json"
+        f" | curl -s -H 'Content-Type: application/json' -d @- {url}/cds-services/red-flags"
     )
 
 
@@ -109,9 +159,10 @@ def settings(
 
 def errors() -> None:
     """Print the reference page of the errors a caller can get."""
-    head = ("Code", "Status", "What it means", "What to do")
-    rows = ((f"`{kind.code}`", str(kind.status), kind.message, kind.action) for kind in catalogue())
-    typer.echo(markdown_table(head, rows), nl=False)
+    # Imported late: the pages are made from the rules, which nothing else here needs.
+    from service.docs import errors_table
+
+    typer.echo(errors_table(), nl=False)
 
 
 def _refuse(problems: Iterable[SettingProblem]) -> NoReturn:

@@ -4,6 +4,7 @@
 what to send. Source: design of one call; CDS Hooks 2.0.1 Calling a CDS Service, Discovery, Feedback.
 """
 
+import copy
 import datetime as dt
 import time
 from collections.abc import Mapping, Sequence
@@ -20,17 +21,23 @@ from hooks.epic import effective_hook, fhir_version
 from hooks.feedback import FeedbackBatch
 from hooks.feedback import parse as parse_feedback
 from service.access import Grant, grant
-from service.answering import POLICY_FACTS, Answer, Call, decide, explanation
+from service.answering import POLICY_FACTS, Answer, Call, Considered, conclude, consider, explanation
 from service.decode import Problem, decode_call, decode_context
+from service.dialects import adapt
 from service.errors import UnknownService
 from service.fhir import Access, FhirClient
 from service.fhir_version import FhirVersion, version_named
 from service.knowledge import CRITICAL_OFF, Knowledge
+from service.memory.answered import silence_answered
+from service.memory.fingerprint import Watch
+from service.memory.killswitch import silence_switched_off
+from service.memory.opening import open_memory
+from service.metrics import Metrics
 from service.prefetch import Gathered, gather
 from service.queries import Query, plan
 from service.resources import Resource
 from service.settings import Settings
-from service.trust import Caller, Client, Gate, Throttle, TrustOptions, check_depth, open_gate
+from service.trust import Caller, Client, Gate, Throttle, TrustOptions, open_gate
 from service.wire import Wire
 
 __all__ = ["SERVICE_ID", "Desk"]
@@ -58,6 +65,10 @@ class Desk:
         self.knowledge = knowledge
         self.gate: Gate = open_gate(_trust(settings), transport=transport)
         self.throttle = Throttle(settings.workers)
+        self.metrics = Metrics()
+        self.metrics.loaded(knowledge.bundle.digest, knowledge.bundle.version, time.time())
+        self.memory = open_memory(settings, self.metrics)
+        self._watch = Watch(knowledge.bundle)
         self._fhir = FhirClient(Wire(transport))
         self._plans: dict[str, tuple[Query, ...]] = {
             name: plan(knowledge.bundle, name, POLICY_FACTS) for name in REGISTRY
@@ -66,8 +77,18 @@ class Desk:
         self._discoveries: dict[str, bytes] = {}
 
     async def aclose(self) -> None:
+        await self.memory.aclose()
+        self.metrics.close()
         await self._fhir.aclose()
         await self.gate.aclose()
+
+    def with_knowledge(self, knowledge: Knowledge) -> "Desk":
+        """A desk that answers by other rules and shares everything else with this one, which closes it all.
+        """
+        other = copy.copy(self)
+        other.knowledge = knowledge
+        other._plans = {name: plan(knowledge.bundle, name, POLICY_FACTS) for name in REGISTRY}
+        return other
 
     @property
     def origins(self) -> frozenset[str]:
@@ -110,7 +131,6 @@ class Desk:
         error.
         """
         started = time.perf_counter()
-        check_depth(body, self.settings.max_json_depth)
         call = decode_call(body)
         envelope = call.envelope
         hook = check(envelope, self._plans)
@@ -118,17 +138,38 @@ class Desk:
         context: Context[Resource] = hook.read(envelope.context, partial(_decoded, problems))
         decoded = time.perf_counter()
         name = effective_hook(envelope)
-        gathered = await self._gather(name, envelope, hook, context, caller.client, problems)
+        gathered = await self._gather(name, envelope, hook, context, caller.client, problems, started)
         fetched = time.perf_counter()
         public = self.settings.base_url if self.settings.base_url.startswith("https:") else ""
-        answered = decide(self.knowledge, Call(name, envelope.hookInstance, context, now, public), gathered)
+        considered = consider(
+            self.knowledge, Call(name, envelope.hookInstance, context, now, public), gathered
+        )
+        await self._silence(considered, caller.client)
+        answered = conclude(self.knowledge, considered)
+        cards = adapt(answered.cards, caller.client)
         spent = {
             "decode": (decoded - started) * 1000,
             "fetch": (fetched - decoded) * 1000,
             **answered.milliseconds,
             "total": (time.perf_counter() - started) * 1000,
         }
-        return msgspec.structs.replace(answered, milliseconds=spent)
+        return msgspec.structs.replace(answered, cards=cards, milliseconds=spent)
+
+    async def _silence(self, considered: Considered, client: Client) -> None:
+        """Keep quiet what is switched off or was answered before (S6). Only a call on which something fires
+        asks the memory.
+        """
+        decision, call = considered.decision, considered.call
+        if self.memory.switches.any():
+            silence_switched_off(decision, self.memory.switches, client.id)
+        if not decision.fired():
+            return
+        answers = await self.memory.recall(client.id, call.context.patient_id, call.now.timestamp())
+        if answers:
+            clinician = ""
+            if self.settings.quiet_per == "clinician":
+                clinician = self.memory.pseudonyms.of(client.id, call.context.user_id or "")
+            silence_answered(decision, answers, self._watch, call.now, clinician)
 
     async def _gather(
         self,
@@ -138,13 +179,15 @@ class Desk:
         context: Context[Resource],
         client: Client,
         problems: Sequence[Problem],
+        started: float,
     ) -> Gathered:
+        spent = time.perf_counter() - started
         return await gather(
             envelope.prefetch,
             self._plans[name],
             patient_id=context.patient_id,
             access=Access(self._fhir, partial(_ask, envelope, client, context.patient_id), client.smart),
-            seconds=self.settings.fetch_budget_ms / 1000,
+            seconds=self.settings.fetch_budget_ms / 1000 - spent,
             version=_version(envelope, client),
             problems=problems,
         )
@@ -159,9 +202,14 @@ class Desk:
 
     # -- feedback ----------------------------------------------------------------------------------
 
-    def feedback(self, body: bytes) -> FeedbackBatch:
-        """Raises hooks.FeedbackInvalid for a body that holds no entries."""
-        return parse_feedback(body)
+    async def feedback(self, body: bytes, caller: Caller, now: dt.datetime) -> FeedbackBatch:
+        """Commit feedback. Raises hooks.FeedbackInvalid for a body that holds no entries, Overloaded when
+        they cannot be committed.
+        """
+        batch = parse_feedback(body)
+        if batch.entries:
+            await self.memory.feedback(batch, caller.client.id, now.timestamp())
+        return batch
 
     def standing(self) -> Mapping[str, Any]:
         """What /readyz says: the bundle, and what is out of order though calls are answered."""
@@ -169,7 +217,8 @@ class Desk:
         return {
             "status": "ready",
             "bundle": {"version": bundle.version, "digest": bundle.digest, "rules": len(bundle.programs)},
-            "warnings": [*map(str, bundle.warnings), *self.gate.failing()],
+            "memory": self.memory.standing(),
+            "warnings": [*map(str, bundle.warnings), *self.gate.failing(), *self.memory.warnings()],
         }
 
 

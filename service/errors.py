@@ -29,7 +29,6 @@ __all__ = [
     "DataUnavailable",
     "ErrorAnswer",
     "ExplainDisabled",
-    "FhirServerForbidden",
     "FhirVersionRefused",
     "HookRefused",
     "InternalError",
@@ -136,16 +135,6 @@ class Unauthorised(CallError):
     @property
     def headers(self) -> Mapping[str, str]:
         return {"WWW-Authenticate": "Bearer"}
-
-
-class FhirServerForbidden(CallError):
-    """The call names a FHIR server that is not on the list of this caller (FHR-08)."""
-
-    code, status, issue = "fhir-server-not-allowed", 403, "forbidden"
-    message = "The FHIR server of the request is not on the list for this caller."
-    action = (
-        "Ask the operator to add its base URL to the client's fhir_servers, or send all data as prefetch."
-    )
 
 
 class UnknownService(CallError):

@@ -6,27 +6,32 @@ validated here, once, with fhir.resources: later they are only filled in.
 
 import datetime as dt
 from collections.abc import Iterator, Mapping
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
+import orjson
 import yaml
 from fhir.resources.R4B import get_fhir_model_class
 from pydantic import ValidationError
 
+from hooks import Template
 from rules.engine import Bundle, BundleError, Overlay, Problem, bundled_root, load
+from service.facts.questionnaires import Questions
 from service.settings import Settings
 
-__all__ = ["Knowledge", "order_problems"]
+__all__ = ["Knowledge", "order_problems", "site_problems"]
 
 CRITICAL_OFF = "TOCSIN_CRITICAL_RULES is off"
 
 
 class Knowledge(msgspec.Struct, frozen=True):
-    """A loaded bundle, the site's time zone, and the questionnaire map (linkId -> fact)."""
+    """A loaded bundle, the site's time zone, the facts that questionnaires set, the order templates."""
 
     bundle: Bundle
     zone: ZoneInfo
-    questions: Mapping[str, str]
+    questions: Questions
+    templates: Mapping[str, tuple[Template, ...]]
 
     @classmethod
     def load(cls, settings: Settings, today: dt.date) -> "Knowledge":
@@ -37,10 +42,10 @@ class Knowledge(msgspec.Struct, frozen=True):
         if not settings.critical_rules:
             overlay = overlay.without_module("critical", CRITICAL_OFF)
         bundle = load(overlay=overlay, snomed_extension=settings.snomed_extension, now=today)
-        problems = list(order_problems(bundle))
+        problems = [*order_problems(bundle), *site_problems(overlay)]
         if problems:
             raise BundleError(problems)
-        return cls(bundle, settings.zone, questions(overlay))
+        return cls(bundle, settings.zone, questions(overlay), templates(bundle, settings.snomed_extension))
 
     def upper_limits(self, sex: str) -> Mapping[str, float]:
         """The site's upper limits of normal, by analyte. Where the sex is not known the wider one holds."""
@@ -55,17 +60,46 @@ class Knowledge(msgspec.Struct, frozen=True):
         }
 
 
-def questions(overlay: Overlay) -> dict[str, str]:
-    """linkId -> fact, of the bundled questionnaire and of the site's own items that stand for one of them."""
-    bundled: dict[str, str] = yaml.safe_load(
-        (bundled_root() / "questionnaire" / "map.yaml").read_text("utf-8")
-    )
-    own = {
+def questions(overlay: Overlay) -> Questions:
+    """The items of the bundled questionnaire, and the site's own items that stand for one of them."""
+    folder = bundled_root() / "questionnaire"
+    bundled: dict[str, str] = yaml.safe_load((folder / "map.yaml").read_text("utf-8"))
+    url: str = orjson.loads((folder / "red-flags.json").read_bytes())["url"]
+    site = {
         link: bundled[stands_for]
         for link, stands_for in overlay.questionnaire.items()
         if stands_for in bundled
     }
-    return {**bundled, **own}
+    return Questions(url, bundled, site)
+
+
+def site_problems(overlay: Overlay) -> Iterator[Problem]:
+    """Items of a site's questionnaire that stand for none of the bundled one."""
+    bundled = questions(Overlay()).bundled
+    for link, stands_for in overlay.questionnaire.items():
+        if stands_for not in bundled:
+            message = f"no item of the bundled questionnaire is called {stands_for}"
+            yield overlay.problem("R057", message, ("questionnaire", link))
+
+
+def templates(bundle: Bundle, snomed_extension: bool) -> dict[str, tuple[Template, ...]]:
+    """The resources of every order. Its SNOMED codes are outside the IPS free set, so they go with the
+    extension; an order without a code keeps its text, which the EHR maps.
+    """
+    return {
+        name: tuple(Template(_coded(resource, snomed_extension)) for resource in order.resources)
+        for name, order in bundle.orders.items()
+    }
+
+
+def _coded(resource: Mapping[str, Any], snomed_extension: bool) -> dict[str, Any]:
+    code = dict(resource["code"])
+    codings = [
+        coding
+        for coding in code.pop("coding", ())
+        if snomed_extension or coding["system"] != "http://snomed.info/sct"
+    ]
+    return {**resource, "code": {**({"coding": codings} if codings else {}), **code}}
 
 
 def order_problems(bundle: Bundle) -> Iterator[Problem]:
@@ -75,11 +109,9 @@ def order_problems(bundle: Bundle) -> Iterator[Problem]:
             resource = {**template, "subject": {"reference": "Patient/p"}, "authoredOn": "2026-01-01"}
             try:
                 get_fhir_model_class(f"{resource['resourceType']}").model_validate(resource)
-            except (ValidationError, LookupError) as error:
-                first = (
-                    error.errors()[0]
-                    if isinstance(error, ValidationError)
-                    else {"loc": (), "msg": str(error)}
-                )
+            except ValidationError as error:
+                first = error.errors()[0]
                 where = ".".join(map(str, first["loc"]))
                 yield Problem("orders.yaml", 1, "O001", f"{name}: {where}: {first['msg']}")
+            except ValueError as error:  # there is no such resource type
+                yield Problem("orders.yaml", 1, "O001", f"{name}: resourceType: {error}")

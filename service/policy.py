@@ -2,21 +2,31 @@
 
 The order is fixed and every step leaves its reason in the Decision: who is covered (S9, death), palliative
 care (S1), known and managed disease (S2), an open referral (S5), an order already on its way (S4), imaging
-already done (S3), and last what the site wants (mode, highest indicator). No step but the first and the
-site's mode silences a critical rule; S1 lowers it. Source: rules.yaml suppression_codes and merge_policy;
-decisions 9, 17, 30, 31 and 34 on the clinical material. S6 (answered before) needs the feedback store and
-comes with it.
+already done (S3), and last the site's mode. No step but the first and the last silences a critical rule; S1
+lowers it. A site's limit on the urgency is in the outcome already and holds beside all of this. Source:
+rules.yaml suppression_codes and merge_policy; decisions 9, 17, 30, 31 and 34 on the clinical material. S6
+(answered before) is the memory's: service.memory.
 """
 
 import datetime as dt
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from rules.engine import Bundle, Decision, FactSet, Outcome, Reason, Rule, Urgency, severity
+from rules.engine import Bundle, Decision, FactSet, KeyImaging, Outcome, Reason, Rule, Urgency, severity
 
-__all__ = ["MAX_CARDS", "Coverage", "Shown", "between_phases", "coverage", "fold", "suppress"]
+__all__ = [
+    "MAX_CARDS",
+    "Coverage",
+    "Shown",
+    "between_phases",
+    "coverage",
+    "fold",
+    "imaged_on",
+    "suppress",
+    "worded_at",
+]
 
 MAX_CARDS = 3
 SPINE_DAYS, PELVIS_DAYS = 90, 180
@@ -77,23 +87,43 @@ def between_phases(decision: Decision, today: dt.date) -> dict[str, bool]:
 
 
 def suppress(decision: Decision, today: dt.date) -> None:
-    """Silence, or lower, the fired rules that a suppression holds for. Rules already lowered are left
-    alone.
+    """Silence, or lower, the fired rules that a suppression holds for. A rule this has lowered before is left
+    alone, so that suppressing twice is suppressing once.
     """
     for outcome in decision.fired():
-        if outcome.lowered is not None:
+        if outcome.lowered is None or outcome.lowered.code == "SITE":
+            _judge(decision, outcome, today)
+
+
+def _judge(decision: Decision, outcome: Outcome, today: dt.date) -> None:
+    """The first reason that silences a rule wins; else the first that lowers it, and never above the site's
+    limit.
+    """
+    rule = decision.bundle.programs[outcome.rule].rule
+    lowered: tuple[Urgency, Reason] | None = None
+    for step in _STEPS:
+        reason = step(rule, decision.facts, today)
+        if reason is None:
             continue
-        rule = decision.bundle.programs[outcome.rule].rule
-        for step in _STEPS:
-            reason = step(rule, decision.facts, today)
-            if reason is None:
-                continue
-            urgency = _lowered(rule, reason, decision.facts)
-            if urgency is None:
-                decision.suppress(rule.id, reason)
-            else:
-                decision.lower(rule.id, urgency, reason)
-            break
+        urgency = _lowered(rule, reason, decision.facts)
+        if urgency is None:
+            decision.suppress(rule.id, reason)
+            return
+        lowered = lowered or (max(urgency, outcome.urgency, key=severity), reason)
+    if lowered is not None:
+        decision.lower(rule.id, *lowered)
+
+
+def worded_at(decision: Decision, rule_id: str) -> Urgency:
+    """The urgency whose words the card of a rule takes.
+
+    The words of a lower urgency say what in the patient's state lowers it. A site's limit says nothing of
+    the patient and changes the indicator alone, unless the site has words of its own for it.
+    """
+    outcome, rule = decision[rule_id], decision.bundle.programs[rule_id].rule
+    if outcome.lowered is None or outcome.urgency in decision.bundle.overlay.settings(rule_id).card:
+        return outcome.urgency
+    return _lowered(rule, outcome.lowered, decision.facts) or rule.urgency
 
 
 def _lowered(rule: Rule, reason: Reason, facts: FactSet) -> Urgency | None:
@@ -102,8 +132,6 @@ def _lowered(rule: Rule, reason: Reason, facts: FactSet) -> Urgency | None:
         return "info" if facts["care.palliative"] in _LAST_TIERS else "warning"
     if reason.code == "S3" and reason.text.startswith(_UNREAD):
         return "info"
-    if reason.code == "INDICATOR":
-        return rule.max_indicator
     return None
 
 
@@ -157,47 +185,74 @@ def _imaged(rule: Rule, facts: FactSet, today: dt.date) -> Reason | None:
 
     Clean results silence the rule; results that are not coded lower it, since nobody knows what they say.
     """
-    if "S3" not in rule.suppression or rule.urgency == "critical" or rule.key_imaging is None:
+    if "S3" not in rule.suppression or rule.urgency == "critical":
         return None
-    verdicts = [_area(rule, facts, today, area) for area in _areas(rule, facts)]
-    if not verdicts or any(verdict is None for verdict in verdicts):
+    studies = _key_studies(rule, facts, today)
+    if not studies:
         return None
-    found = [verdict for verdict in verdicts if verdict is not None]
-    day = today - dt.timedelta(days=min(study["days"] for study in found))
+    day = _read_day(studies, today).isoformat()
     sources = facts.get("imaging.studies").sources
-    if all(study.get("result") in _CLEAN for study in found):
-        return Reason(
-            "S3",
-            f"Imaging of {day.isoformat()} after the pain began shows nothing suspicious",
-            sources=sources,
-        )
-    return Reason("S3", f"{_UNREAD} ({day.isoformat()})", sources=sources)
+    if not _unread(studies):
+        return Reason("S3", f"Imaging of {day} after the pain began shows nothing suspicious", sources)
+    return Reason("S3", f"{_UNREAD} ({day})", sources)
+
+
+def imaged_on(rule: Rule, facts: FactSet, today: dt.date) -> dt.date | None:
+    """The day of the examination that answers a rule's question (S3), the newest with a report to read; None
+    without one.
+    """
+    studies = _key_studies(rule, facts, today)
+    return _read_day(studies, today) if studies else None
+
+
+def _read_day(studies: Sequence[Mapping[str, Any]], today: dt.date) -> dt.date:
+    return today - dt.timedelta(days=min(study["days"] for study in _unread(studies) or studies))
+
+
+def _unread(studies: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return [study for study in studies if study.get("result") not in _CLEAN]
+
+
+def _key_studies(rule: Rule, facts: FactSet, today: dt.date) -> list[Mapping[str, Any]]:
+    """One examination for each painful area of a rule; empty when an area has none."""
+    if rule.key_imaging is None:
+        return []
+    found = [_area(rule.key_imaging, facts, today, area) for area in _areas(rule, facts)]
+    studies = [study for study in found if study is not None]
+    return studies if len(studies) == len(found) else []
 
 
 def _areas(rule: Rule, facts: FactSet) -> list[frozenset[str]]:
-    """The painful areas a rule's imaging must cover, as sets of regions of which one will do."""
+    """The painful areas a rule's imaging must cover, as sets of regions of which one will do.
+
+    An area the key imaging does not look at is left out; when that leaves none, as with CT of the abdomen for
+    psoas and pain in the back, the key imaging itself is what answers.
+    """
     areas: list[frozenset[str]] = []
     if rule.region in ("back", "both") and facts["pain.back.current"]:
         areas.append(frozenset({"thoracic-spine"}) if facts["pain.thoracic.current"] else _SPINE)
-    if rule.region in ("hip", "both") and (facts["pain.hip.current"] or facts["pain.pelvic.current"]):
-        areas.append(_PELVIS)
+    if rule.region in ("hip", "both"):
+        if facts["pain.hip.current"]:
+            areas.append(_PELVIS)
+        elif facts["pain.pelvic.current"]:
+            areas.append(_PELVIS | {"sacroiliac"})
     keys = frozenset(rule.key_imaging.regions if rule.key_imaging is not None else ())
-    return [area for area in areas if area & (keys | _wider(keys))]
+    seen = [area for area in areas if area & (keys | _wider(keys))]
+    return seen or ([keys] if areas else [])
 
 
 def _wider(keys: frozenset[str]) -> frozenset[str]:
     return _SPINE if keys & _SPINE else frozenset()
 
 
-def _area(rule: Rule, facts: FactSet, today: dt.date, area: frozenset[str]) -> Mapping[str, Any] | None:
+def _area(key: KeyImaging, facts: FactSet, today: dt.date, area: frozenset[str]) -> Mapping[str, Any] | None:
     """The newest key imaging of an area that still answers for it; None when there is none."""
-    assert rule.key_imaging is not None
     limit = PELVIS_DAYS if area & _PELVIS else SPINE_DAYS
-    keys = frozenset(rule.key_imaging.regions)
+    keys = frozenset(key.regions)
     usable = [
         study
         for study in facts["imaging.studies"] or ()
-        if study["modality"] in rule.key_imaging.modalities
+        if study["modality"] in key.modalities
         and area.intersection(study["regions"])
         and keys.intersection(study["regions"])
         and study["since_onset"]
@@ -220,8 +275,6 @@ def _since(facts: FactSet, name: str, today: dt.date, days: int) -> bool:
 def _site(rule: Rule, facts: FactSet, today: dt.date) -> Reason | None:
     if rule.mode == "silent":
         return Reason("MODE", "This rule runs silently at this site: recorded, not shown")
-    if severity(rule.max_indicator) > severity(rule.urgency):
-        return Reason("INDICATOR", "The site limits the urgency of this rule")
     return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import datetime
 from collections.abc import Iterator, Mapping
 from importlib import resources
@@ -63,6 +64,15 @@ class Bundle:
         self.warnings = tuple(sorted(problem for problem in parts.problems if problem.severity == "warning"))
         self._schedules: dict[str, Schedule] = {}
         self._needed: dict[str, frozenset[str]] = {}
+
+    def with_rule(self, file: RuleFile, program: Program, digest: str) -> Bundle:
+        """The same bundle with one rule in the place of the one in its folder; this one stays as it is."""
+        other = copy.copy(self)
+        other.digest = digest
+        other.files = {**self.files, file.folder: file}
+        other.programs = {**self.programs, file.folder: program}
+        other._schedules, other._needed = {}, {}
+        return other
 
     @property
     def rules(self) -> Mapping[str, Rule]:

@@ -16,7 +16,7 @@ from rules.engine.rule import Rule, parse_rule
 from rules.engine.schemas import schema
 from rules.engine.vocabulary import Vocabulary
 
-__all__ = ["RuleFile", "read_catalogue"]
+__all__ = ["RuleFile", "read_catalogue", "read_rule"]
 
 
 class RuleFile(msgspec.Struct):
@@ -37,20 +37,29 @@ def read_catalogue(
     root: FilePath, overlay: Overlay, vocabulary: Vocabulary, module: Module
 ) -> list[RuleFile]:
     """Every folder below `root`/catalogue, in order of name. Problems are collected in each file's entry."""
-    folders = sorted(path for path in (root / "catalogue").iterdir() if path.is_dir())
+    folders = sorted(path for path in (root / "catalogue").glob("*") if path.is_dir())
     return [_read(folder, overlay, vocabulary, module) for folder in folders]
 
 
 def _read(folder: FilePath, overlay: Overlay, vocabulary: Vocabulary, module: Module) -> RuleFile:
     name = f"catalogue/{folder.name}"
-    file = RuleFile(folder.name, read_document(folder / "rule.yaml", f"{name}/rule.yaml"))
-    file.problems += file.document.problems or schema_problems(file.document, schema("rule"))
-    if not file.problems:
-        file.rule = parse_rule(file.document, overlay.settings(folder.name))
-        file.unit, faults = compile_leaves(file.rule, vocabulary, module)
-        file.problems += [Problem(file.document.name, f.line, f.code, f.message) for f in faults]
+    document = read_document(folder / "rule.yaml", f"{name}/rule.yaml")
+    file = read_rule(folder.name, document, overlay, vocabulary, module)
     if (folder / "tests.yaml").exists():
         _read_tests(file, read_document(folder / "tests.yaml", f"{name}/tests.yaml"))
+    return file
+
+
+def read_rule(
+    folder: str, document: Document, overlay: Overlay, vocabulary: Vocabulary, module: Module
+) -> RuleFile:
+    """The rule of a document, as far as it can be used; what is wrong with it is in `problems`."""
+    file = RuleFile(folder, document)
+    file.problems += document.problems or schema_problems(document, schema("rule"))
+    if not file.problems:
+        file.rule = parse_rule(document, overlay.settings(folder))
+        file.unit, faults = compile_leaves(file.rule, vocabulary, module)
+        file.problems += [Problem(document.name, f.line, f.code, f.message) for f in faults]
     return file
 
 

@@ -22,12 +22,12 @@ __all__ = ["Node", "build_tree", "missing_facts", "near_miss", "would_fire_if"]
 class Node(msgspec.Struct, frozen=True):
     """One criterion over the facts of a call.
 
-    `value` is True, False or None for unknown, after `if_unknown`; `assumed` tells that an unknown was taken
-    for the value, and `unknown_says` then says why that is right. `says` may be empty for a group. `facts`
-    are those a leaf read.
+    `kind` is "leaf" or the group's op. `value` is True, False or None for unknown, after `if_unknown`;
+    `assumed` tells that an unknown was taken for the value, and `unknown_says` then says why that is right.
+    `says` may be empty for a group. `facts` are those a leaf read.
     """
 
-    kind: GroupOp | str
+    kind: str
     says: str
     value: bool | None
     line: int

@@ -112,11 +112,11 @@ class Rule(msgspec.Struct, frozen=True):
 
     @property
     def card_urgencies(self) -> tuple[Urgency, ...]:
-        """Every urgency the rule's card can appear with: its own, and those it can be lowered to by S1 and
-        S3.
+        """Every urgency the rule's card can appear with: its own, and those it can be lowered to: by S1, which
+        lowers every critical rule, and by S3.
         """
         found: list[Urgency] = [self.urgency]
-        if self.urgency == "critical" and "S1" in self.suppression:
+        if self.urgency == "critical":
             found += ["warning", "info"]
         if self.urgency == "warning" and "S3" in self.suppression:
             found.append("info")

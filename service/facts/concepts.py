@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from rules.engine.codes import CodeIndex
-from service.resources import Answer, CodeableConcept, CodeableReference
+from service.datatypes import CodeableConcept, CodeableReference
+from service.resources import Answer
 
 __all__ = [
     "answered",

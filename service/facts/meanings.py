@@ -11,7 +11,7 @@ import msgspec
 
 from rules.engine.codes import CodeIndex
 from rules.engine.units import Units
-from service.resources import CodeableConcept, CodeableReference
+from service.datatypes import CodeableConcept, CodeableReference
 
 __all__ = ["NOTHING", "OTHER_HOUR_ANALYTE", "Meaning", "Meanings", "meanings_of"]
 

@@ -4,7 +4,7 @@ Dates are tried in the order of facts.yaml, and several codings of one concept a
 conventions; decisions 18, 19, 20 and 26 on the clinical material.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from rules.engine.facts import Source
@@ -244,21 +244,30 @@ def _questionnaire(record: Record, resource: QuestionnaireResponse, key: str) ->
         return
     if not record.mine(resource.subject):
         return
-    day = record.calendar.past(resource.authored)
-    _items(record, resource.item, f"QuestionnaireResponse/{resource.id}", day, key)
+    questions = record.questions.of(resource.questionnaire)
+    if questions:
+        day = record.calendar.past(resource.authored)
+        _items(record, resource.item, questions, f"QuestionnaireResponse/{resource.id}", day, key)
 
 
-def _items(record: Record, items: list[Item] | None, name: str, day: Day | None, key: str) -> None:
+def _items(
+    record: Record,
+    items: list[Item] | None,
+    questions: Mapping[str, str],
+    name: str,
+    day: Day | None,
+    key: str,
+) -> None:
     for item in items or ():
-        fact = record.questions.get(item.linkId or "")
+        fact = questions.get(item.linkId or "")
         if fact is not None and item.answer:
             present = concepts.answered(item.answer[0])
             source = Source(name, item.linkId or "", key)
             evidence = Evidence("answer", source, frozenset(), (), present, day, day)
             record.answers.setdefault(fact, []).append(evidence)
-        _items(record, item.item, name, day, key)
+        _items(record, item.item, questions, name, day, key)
         for answer in item.answer or ():
-            _items(record, answer.item, name, day, key)
+            _items(record, answer.item, questions, name, day, key)
 
 
 def _latest(*days: Day | None) -> Day | None:

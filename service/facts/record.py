@@ -7,25 +7,24 @@ facts.yaml conventions.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from operator import itemgetter
 from typing import Any
 
 from rules.engine.codes import CodeIndex
 from rules.engine.units import Units
+from service.datatypes import CodeableConcept, CodeableReference, Reference
 from service.facts.dates import MIDDLE_DECIDES, Calendar, Day
 from service.facts.entries import Evidence, Imaging, Medicine, Order
 from service.facts.meanings import Meaning, meanings_of
+from service.facts.questionnaires import Questions
 from service.facts.results import Result, observed
 from service.resources import (
     Bundle,
-    CodeableConcept,
-    CodeableReference,
     Entry,
     Medication,
     Observation,
     Patient,
-    Reference,
     Resource,
 )
 
@@ -43,7 +42,7 @@ _OPENED = frozenset({Bundle, Medication})
 
 
 class Record:
-    """The index. `questions` maps questionnaire linkIds to fact names."""
+    """The index. `questions` says which answers of questionnaires are facts."""
 
     def __init__(
         self,
@@ -53,14 +52,14 @@ class Record:
         codes: CodeIndex,
         units: Units,
         palliative_sources: frozenset[str] = PALLIATIVE_SOURCES,
-        questions: Mapping[str, str] | None = None,
+        questions: Questions | None = None,
     ) -> None:
         self.patient_id = patient_id
         self.calendar = calendar
         self.codes = codes
         self.units = units
         self.palliative_sources = palliative_sources
-        self.questions = questions or {}
+        self.questions = questions or Questions()
         self.meanings = meanings_of(codes, units)
         self.patient: Patient | None = None
         self.evidence: dict[str, list[Evidence]] = {}

@@ -203,12 +203,6 @@ def _shared(file: Path | None) -> SharedMemory | None:
 
 
 def _conflicts(options: TrustOptions) -> Iterator[SettingProblem]:
-    if options.auth and not options.public_url:
-        yield _problem("PUBLIC_URL", "It is needed while AUTH is on.", "Set it to the URL that EHRs call.")
-    if options.auth and options.clients_file is None and not options.trust_sandbox:
-        yield _problem(
-            "CLIENTS", "Nobody could call: AUTH is on and no client is listed.", "List the EHRs in it."
-        )
     if options.trust_sandbox and options.production:
         yield _problem(
             "TRUST_SANDBOX", "It is refused in production.", "Switch it off, or set PROFILE=sandbox."

@@ -236,6 +236,8 @@ supersedes: [cancer-back]
 suppression: [S6, S9]
 card:
   critical: {summary: Possible cord compression, lead: Now., consider: ["Call {contact:mscc}"]}
+  warning: {summary: Possible cord compression, lead: Palliative care., consider: ["Talk with the patient"]}
+  info: {summary: Possible cord compression, lead: End of life., consider: ["Talk with the patient"]}
 evidence: [E-ONE]
 """
 

@@ -53,6 +53,7 @@ def test_needed_facts_are_those_read_shown_or_asked(tmp_path: Path) -> None:
     }
     assert "fired.any" not in loaded.needed("patient-view")
     assert loaded.needed("order-select") == frozenset()
+    assert loaded.needed("order-sign") is loaded.needed("order-sign")
 
 
 def digest(root: Path, *edits: tuple[str, str, str], snomed_extension: bool = True) -> str:

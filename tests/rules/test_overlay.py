@@ -130,9 +130,10 @@ def test_contacts_nobody_names_are_a_warning(tmp_path: Path) -> None:
 
 
 def test_a_lower_indicator_needs_its_card_text(tmp_path: Path) -> None:
-    settings = {"cord": RuleSettings(max_indicator="warning")}
-    found = check(write(tmp_path), overlay=Overlay(rules=settings))
-    assert any("no card text for warning: the site's max_indicator" in problem.message for problem in found)
+    settings = {"cancer-back": RuleSettings(max_indicator="info")}
+    info = CANCER[CANCER.index("  info:\n") : CANCER.index("suggest:")]
+    found = check(write(tmp_path, (RULE, info, "")), overlay=Overlay(rules=settings))
+    assert any("no card text for info: the site's max_indicator" in problem.message for problem in found)
 
 
 def test_bad_files_raise_with_lines(tmp_path: Path) -> None:

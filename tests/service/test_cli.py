@@ -50,6 +50,7 @@ def test_serve_starts_the_application_with_its_options(
     assert names == ("service.app:create_app",)
     assert (given["factory"], given["host"], given["port"], given["workers"]) == (True, "::1", 8123, 2)
     assert (given["access_log"], given["server_header"], given["log_config"]) == (False, False, None)
+    assert given["timeout_graceful_shutdown"] == 30
     said = capsys.readouterr().err
     assert "http://[::1]:8123" in said
     assert "Authentication is OFF" in said
@@ -65,14 +66,10 @@ def test_an_option_wins_over_the_environment(server: Uvicorn, monkeypatch: pytes
 
 
 def test_serve_stops_with_every_problem(server: Uvicorn, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("serve", "--port", "none") == 2
+    assert run("serve", "--port", "none", "--workers", "many") == 2
     said = capsys.readouterr().err
     assert server.calls == []
-    assert [line.partition(":")[0] for line in said.splitlines()] == [
-        "TOCSIN_CLIENTS",
-        "TOCSIN_PORT",
-        "TOCSIN_PUBLIC_URL",
-    ]
+    assert [line.partition(":")[0] for line in said.splitlines()] == ["TOCSIN_PORT", "TOCSIN_WORKERS"]
     assert "none" not in said
 
 
@@ -95,13 +92,13 @@ def test_version_names_code_rules_and_python(capsys: pytest.CaptureFixture[str])
 def test_settings_shows_values_and_marks_the_changed_ones(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in {"TOCSIN_PORT": "9", "TOCSIN_AUTH": "off", "TOCSIN_PROFILE": "sandbox"}.items():
+    for name, value in {"TOCSIN_PORT": "9", "TOCSIN_AUTH": "off", "TOCSIN_PROFILE": "production"}.items():
         monkeypatch.setenv(name, value)
     assert run("settings") == 0
     shown = capsys.readouterr().out.splitlines()
     assert len(shown) == len(table())
     changed = {line.split()[1]: line.split()[2] for line in shown if line.startswith("*")}
-    assert changed == {"TOCSIN_PORT": "9", "TOCSIN_AUTH": "off", "TOCSIN_PROFILE": "sandbox"}
+    assert changed == {"TOCSIN_PORT": "9", "TOCSIN_AUTH": "off", "TOCSIN_PROFILE": "production"}
 
 
 def test_settings_lists_the_names_even_when_something_is_wrong(

@@ -1,0 +1,48 @@
+"""From settings to a Memory: which store, which keys."""
+
+import secrets
+from pathlib import Path
+
+from service.memory.killswitch import FILE
+from service.memory.memory import Memory
+from service.memory.patients import Pseudonyms, key_file
+from service.memory.sqlite import SqliteStore
+from service.memory.store import Store
+from service.metrics import Metrics
+from service.settings import Settings
+
+__all__ = ["open_memory", "open_store", "pseudonyms"]
+
+
+def open_memory(settings: Settings, metrics: Metrics) -> Memory:
+    """The memory of a worker. Raises OSError when the patient key cannot be read or made."""
+    return Memory(
+        open_store(settings),
+        pseudonyms(settings),
+        metrics,
+        commit_calls=settings.durability != "async",
+        retention_days=settings.retention_days,
+        switch_file=settings.state_dir / FILE if settings.state_dir is not None else None,
+    )
+
+
+def open_store(settings: Settings) -> Store:
+    """The store that the settings name, not opened yet."""
+    url = settings.store_url
+    if url.startswith("postgres"):
+        # Imported late: most sites have no PostgreSQL driver to load.
+        from service.memory.postgres import PostgresStore
+
+        return PostgresStore(url)
+    path = None if url == "memory:" else Path(url.removeprefix("sqlite:///"))
+    return SqliteStore(path, durability=settings.durability)
+
+
+def pseudonyms(settings: Settings) -> Pseudonyms:
+    """The keys of PATIENT_KEY, or the one beside the SQLite file; in memory one that ends with the process."""
+    if settings.patient_key is not None:
+        return Pseudonyms([key.encode() for key in settings.patient_key.get_secret_value().split(",")])
+    url = settings.store_url
+    if url == "memory:":
+        return Pseudonyms([secrets.token_bytes(32)])
+    return Pseudonyms([key_file(Path(url.removeprefix("sqlite:///")).with_name("patient.key"))])

@@ -1,0 +1,170 @@
+"""The playground: try a patient, a hook request or a Bundle, see the card and the whole Decision behind it.
+
+What is put in stays in the memory of this request: the call is answered without being recorded, and no log
+line or metric is written for it. The page is there where decisions may be explained (`Settings.explains`), so
+not in the production profile unless its operator says so. No FHIR server is called from here.
+"""
+
+import datetime as dt
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any, get_args
+
+import msgspec
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+
+from hooks.errors import HookError
+from rules.engine import CaseResult, Problem, bundled_root, run_tests, try_rule
+from service import demo
+from service.answering import POLICY_FACTS
+from service.desk import Desk
+from service.errors import CallError, ExplainDisabled
+from service.outcomes import WORDS
+from service.pages.cases import case_policy
+from service.pages.forms import read_form
+from service.pages.inputs import HOOKS, Input, InputRefused, body_of, read_input
+from service.pages.site import Site, told
+from service.queries import plan
+from service.trust import Caller, Client
+from service.trust.clients import Profile
+
+__all__ = ["Playground"]
+
+PROFILES: tuple[str, ...] = get_args(Profile)
+# Answers of the store are looked up by client, so that nothing of a real one can be seen from here.
+_CLIENT = "playground"
+_ORDER = ("fired", "folded", "suppressed", "error", "not-enough-data", "not-fired", "excluded")
+_ECHO_LIMIT = 512 * 1024
+_NEAREST = 3
+Json = Mapping[str, Any]
+
+
+class Edited(msgspec.Struct, frozen=True):
+    """What became of a rule's text: lint problems, and its own cases when it could be run."""
+
+    problems: tuple[Problem, ...] = ()
+    failed: tuple[CaseResult, ...] = ()
+    cases: int = 0
+
+
+class Playground:
+    """GET shows the page, or runs a bundled patient named in the query; POST runs what the form holds."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    async def show(self, request: Request, desk: Desk) -> Response:
+        _allowed(desk)
+        wanted = read_input({**request.query_params, "data": "", "file": "", "text": ""})
+        return await self._page(request, desk, wanted)
+
+    async def run(self, request: Request, desk: Desk) -> Response:
+        _allowed(desk)
+        body = await request.body()
+        fields = read_form(request.headers.get("content-type", ""), body)
+        return await self._page(request, desk, read_input(fields))
+
+    async def _page(self, request: Request, desk: Desk, wanted: Input) -> Response:
+        refused: Json | None = None
+        result: Json | None = None
+        status = 200
+        trial, edited = _edited(desk, wanted)
+        if not wanted.is_empty and trial is not None:
+            try:
+                result = await _result(trial, wanted, dt.datetime.now(dt.UTC))
+            except InputRefused as error:
+                status, refused = 400, {"code": "", "text": str(error), "action": ""}
+            except (CallError, HookError) as error:
+                status, refused = getattr(error, "status", 400), told(error)
+        elif trial is None:
+            status = 400
+        return self._site.page(
+            request,
+            desk,
+            "playground.html",
+            status,
+            wanted=wanted,
+            echo=wanted.data if len(wanted.data) <= _ECHO_LIMIT else "",
+            patients=demo.load(),
+            hooks=HOOKS,
+            orders=desk.knowledge.bundle.orders,
+            profiles=PROFILES,
+            refused=refused,
+            result=result,
+            edited=edited,
+            text=wanted.text or _text_of(desk, wanted.rule),
+        )
+
+
+def _allowed(desk: Desk) -> None:
+    if not desk.settings.explains:
+        raise ExplainDisabled
+
+
+def _text_of(desk: Desk, rule_id: str) -> str:
+    """The YAML of a bundled rule; empty when there is none of that id."""
+    file = desk.knowledge.bundle.files.get(rule_id)
+    return (bundled_root() / file.document.name).read_text("utf-8") if file is not None else ""
+
+
+def _edited(desk: Desk, wanted: Input) -> tuple[Desk | None, Edited | None]:
+    """The desk to answer with, and what is said of an edited rule. No desk when the text cannot be run."""
+    bundle = desk.knowledge.bundle
+    if not wanted.text.strip() or wanted.rule not in bundle.files:
+        return desk, None
+    if wanted.text.strip() == _text_of(desk, wanted.rule).strip():
+        return desk, None
+    tried = try_rule(bundle, wanted.rule, wanted.text)
+    if tried.bundle is None:
+        return None, Edited(tried.problems)
+    (report,) = run_tests(tried.bundle, policy=case_policy, only={wanted.rule})
+    failed = tuple(case for case in report.results if not case.passed)
+    knowledge = msgspec.structs.replace(desk.knowledge, bundle=tried.bundle)
+    return desk.with_knowledge(knowledge), Edited(tried.problems, failed, len(report.results))
+
+
+async def _result(desk: Desk, wanted: Input, now: dt.datetime) -> Json:
+    """The answer and its explanation as the template reads them."""
+    profile: Any = wanted.profile if wanted.profile in PROFILES else PROFILES[0]
+    client = Client(id=_CLIENT, profile=profile)
+    today = now.astimezone(desk.settings.zone).date()
+    with desk.throttle.admit(client, time.monotonic()):
+        bundle = desk.knowledge.bundle
+        body = body_of(
+            wanted,
+            plan=plan(bundle, wanted.hook if wanted.hook in HOOKS else HOOKS[0], POLICY_FACTS),
+            orders=bundle.orders,
+            today=today,
+            instance=str(uuid.uuid4()),
+        )
+        answered = await desk.answer(orjson.dumps(body), Caller(client), now)
+        cards: Sequence[Json] = orjson.loads(desk.encoded(answered))["cards"]
+        explanation: Json = orjson.loads(desk.explained(answered))
+    return {
+        "cards": cards,
+        "profile": profile,
+        "rules": sorted(explanation["rules"], key=lambda rule: _ORDER.index(rule["outcome"])),
+        "outcomes": _counts(explanation["rules"]),
+        "nearest": _nearest(explanation["rules"]),
+        "facts": {fact["name"]: fact for fact in explanation["facts"]},
+        "specs": {spec.name: spec for spec in bundle.vocabulary},
+        "explanation": explanation,
+        "words": WORDS,
+        "request": orjson.dumps(body, option=orjson.OPT_INDENT_2).decode() if not wanted.data else "",
+    }
+
+
+def _nearest(rules: Sequence[Json]) -> list[Json]:
+    """When nothing is shown: the rules about this patient that lack the fewest criteria."""
+    if any(rule["outcome"] == "fired" for rule in rules):
+        return []
+    near = [rule for rule in rules if rule["outcome"] in ("not-fired", "not-enough-data")]
+    return sorted(near, key=lambda rule: len(rule["would_fire_if"]))[:_NEAREST]
+
+
+def _counts(rules: Sequence[Json]) -> dict[str, int]:
+    found = {kind: sum(rule["outcome"] == kind for rule in rules) for kind in _ORDER}
+    return {kind: count for kind, count in found.items() if count}

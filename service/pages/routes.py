@@ -1,0 +1,28 @@
+"""The routes of the pages, for service.app."""
+
+from service.pages.catalogue import CataloguePages
+from service.pages.playground import Playground
+from service.pages.site import Handler, Site
+from service.pages.sources import SourcePages
+from service.pages.start import StartPages
+
+__all__ = ["page_routes"]
+
+
+def page_routes() -> list[tuple[str, Handler, str]]:
+    """(path, handler, method) of every page. Made once in a worker: what is slow to make is kept."""
+    site = Site()
+    start, catalogue, sources = StartPages(site), CataloguePages(site), SourcePages(site)
+    playground = Playground(site)
+    return [
+        ("/", site.for_people(start.start), "GET"),
+        ("/status", site.for_people(start.status), "GET"),
+        ("/rules", site.for_people(catalogue.rules), "GET"),
+        ("/rules/{rule_id}", site.for_people(catalogue.rule), "GET"),
+        ("/value-sets/{name}", site.for_people(catalogue.value_set), "GET"),
+        ("/source-attributes", site.for_people(sources.page), "GET"),
+        ("/source-attributes.json", sources.json, "GET"),
+        ("/source-attributes.csv", sources.csv, "GET"),
+        ("/playground", site.for_people(playground.show), "GET"),
+        ("/playground", site.for_people(playground.run), "POST"),
+    ]

@@ -1,0 +1,1 @@
+"""What is under deploy/: the image, the compose file, the chart, alerts and dashboards."""

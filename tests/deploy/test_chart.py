@@ -1,0 +1,218 @@
+"""The Helm chart: its schema is the settings table's, and what it renders is what the service needs."""
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from service import __version__
+from service.settings import table
+from tests.deploy.conftest import Tool
+from tests.deploy.values_schema import OF_THE_CHART, SECRET, schema_text
+
+FULL = """\
+image: {repository: registry.example/tocsin, digest: "sha256:%s"}
+imagePullSecrets: [{name: pull}]
+settings:
+  public_url: https://cds.example.org
+  cors_origins: [https://a.example.org, https://b.example.org]
+  max_body_bytes: 16777216
+  critical_rules: false
+  explain: "off"
+site: {schema_version: 1, site: example}
+secrets: {existingSecret: tocsin, keys: [database_url, patient_key, admin_token], keysSecret: tocsin-keys}
+autoscaling: {enabled: false}
+replicas: 3
+ingress: {enabled: true, className: nginx, host: cds.example.org, tlsSecret: cds-tls}
+networkPolicy:
+  from: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: ingress}}}]
+""" % ("0" * 64)
+
+KUBERNETES = ("--kube-version", "1.30.0")
+WRONG: dict[str, dict[str, Any]] = {
+    "an unknown value": {"replicaCount": 2},
+    "an unknown setting": {"settings": {"public_url": "https://cds.example.org", "budget": 500}},
+    "a number as text": {"settings": {"public_url": "https://cds.example.org", "budget_ms": "500"}},
+    "a number out of bounds": {"settings": {"public_url": "https://cds.example.org", "budget_ms": 10}},
+    "a word that is not offered": {
+        "settings": {"public_url": "https://cds.example.org", "log_level": "loud"}
+    },
+    "a bare on, which YAML reads as true": {
+        "settings": {"public_url": "https://cds.example.org", "explain": True}
+    },
+    "a secret in the open": {"settings": {"public_url": "https://cds.example.org", "patient_key": "x" * 32}},
+    "a profile of one's own": {"settings": {"public_url": "https://cds.example.org", "profile": "sandbox"}},
+    "a secret that is none": {"secrets": {"keys": ["budget_ms"]}},
+    "a digest that is none": {"image": {"digest": "sha256:123"}},
+    "no client": {"clients": {"clients": []}},
+    "no worker": {"workers": 0},
+    "a port too high": {"networkPolicy": {"egressPorts": [70000]}},
+}
+
+
+@pytest.fixture(scope="module")
+def chart(deploy: Path) -> Path:
+    return deploy / "chart"
+
+
+@pytest.fixture(scope="module")
+def values(chart: Path) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((chart / "values.yaml").read_text("utf-8"))
+    return found
+
+
+@pytest.fixture(scope="module")
+def schema(chart: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((chart / "values.schema.json").read_text("utf-8"))
+    return found
+
+
+def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """As Helm lays one file of values over another."""
+    result = dict(under)
+    for key, value in over.items():
+        below = result.get(key)
+        if isinstance(below, dict) and isinstance(value, dict):
+            value = merged(below, value)
+        result[key] = value
+    return result
+
+
+def rendered(helm: Tool, chart: Path, folder: Path, text: str) -> list[dict[str, Any]]:
+    file = folder / "values.yaml"
+    file.write_text(text, encoding="utf-8")
+    done = helm("template", "t", str(chart), *KUBERNETES, "--values", str(file))
+    assert done.returncode == 0, done.stderr
+    return [part for part in yaml.safe_load_all(done.stdout) if part]
+
+
+def of_kind(objects: list[dict[str, Any]], kind: str) -> dict[str, Any]:
+    (found,) = [one for one in objects if one["kind"] == kind]
+    return found
+
+
+def test_the_schema_is_current(chart: Path) -> None:
+    written = (chart / "values.schema.json").read_text("utf-8")
+    assert written == schema_text(), "run: python -m tests.deploy.values_schema"
+
+
+def test_every_setting_has_exactly_one_place(schema: dict[str, Any]) -> None:
+    offered = schema["properties"]["settings"]["properties"].keys()
+    fields = [row.field for row in table()]
+    assert sorted([*offered, *OF_THE_CHART, *SECRET]) == sorted(fields)
+    masked = {row.field for row in table() if row.type == "secret"}
+    assert set(SECRET) == masked
+
+
+def test_the_default_values_fit(schema: dict[str, Any], values: dict[str, Any]) -> None:
+    jsonschema.Draft7Validator.check_schema(schema)
+    jsonschema.validate(values, schema, jsonschema.Draft7Validator)
+    jsonschema.validate(merged(values, yaml.safe_load(FULL)), schema, jsonschema.Draft7Validator)
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_wrong_values_are_refused(schema: dict[str, Any], values: dict[str, Any], what: str) -> None:
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(merged(values, WRONG[what]), schema, jsonschema.Draft7Validator)
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_helm_refuses_wrong_values(helm: Tool, chart: Path, tmp_path: Path, what: str) -> None:
+    file = tmp_path / "values.yaml"
+    file.write_text(yaml.safe_dump(WRONG[what]))
+    done = helm("template", "t", str(chart), *KUBERNETES, "--values", str(file))
+    assert done.returncode != 0
+    assert "schema" in done.stderr
+
+
+def test_templates_use_only_values_that_exist(chart: Path, values: dict[str, Any]) -> None:
+    for path in (chart / "templates").iterdir():
+        for name in re.findall(r"\.Values\.([\w.]+)", path.read_text("utf-8")):
+            found: Any = values
+            for part in name.split("."):
+                assert part in found, f"{path.name} reads {name}"
+                found = found[part]
+
+
+def test_what_the_templates_set_is_a_setting(chart: Path) -> None:
+    text = (chart / "templates/deployment.yaml").read_text("utf-8")
+    named = set(re.findall(r"\{name: TOCSIN_([A-Z_]+),", text))
+    assert named
+    assert {name.lower() for name in named} <= set(OF_THE_CHART)
+
+
+def test_the_version_is_the_program_s(chart: Path) -> None:
+    assert yaml.safe_load((chart / "Chart.yaml").read_text("utf-8"))["appVersion"] == __version__
+
+
+def test_lint_finds_nothing(helm: Tool, chart: Path) -> None:
+    done = helm("lint", "--strict", str(chart))
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_pod_is_restricted(helm: Tool, chart: Path, tmp_path: Path) -> None:
+    pod = of_kind(rendered(helm, chart, tmp_path, ""), "Deployment")["spec"]["template"]["spec"]
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["runAsUser"] == 65532
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert pod["automountServiceAccountToken"] is False
+    assert pod["enableServiceLinks"] is False
+    (container,) = pod["containers"]
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert not any("subPath" in mount for mount in container["volumeMounts"])
+    drain = 30
+    assert pod["terminationGracePeriodSeconds"] > 5 + drain
+
+
+def test_full_values_reach_the_pod(helm: Tool, chart: Path, tmp_path: Path) -> None:
+    objects = rendered(helm, chart, tmp_path, FULL)
+    deployment = of_kind(objects, "Deployment")
+    assert deployment["spec"]["replicas"] == 3
+    pod = deployment["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert container["image"] == f"registry.example/tocsin@sha256:{'0' * 64}"
+    env = {one["name"]: one["value"] for one in container["env"]}
+    assert env["TOCSIN_CORS_ORIGINS"] == "https://a.example.org,https://b.example.org"
+    assert env["TOCSIN_MAX_BODY_BYTES"] == "16777216"
+    assert env["TOCSIN_CRITICAL_RULES"] == "off"
+    assert env["TOCSIN_SITE"] == "/etc/tocsin/site.yaml"
+    assert env.keys() <= {row.name for row in table()}
+    secret = next(one["secret"] for one in pod["volumes"] if one["name"] == "secrets")
+    assert {item["path"] for item in secret["items"]} == {f"tocsin_{name}" for name in SECRET}
+    config = of_kind(objects, "ConfigMap")["data"]
+    assert yaml.safe_load(config["site.yaml"]) == {"schema_version": 1, "site": "example"}
+    paths = of_kind(objects, "Ingress")["spec"]["rules"][0]["http"]["paths"]
+    assert [one["path"] for one in paths] == ["/cds-services"]
+    assert "HorizontalPodAutoscaler" not in {one["kind"] for one in objects}
+    assert of_kind(objects, "NetworkPolicy")["spec"]["ingress"][0]["from"][0]["namespaceSelector"][
+        "matchLabels"
+    ]
+
+
+def test_an_ingress_without_tls_is_refused(helm: Tool, chart: Path) -> None:
+    done = helm("template", "t", str(chart), *KUBERNETES, "--set", "ingress.enabled=true")
+    assert done.returncode != 0
+    assert "needs TLS" in done.stderr
+
+
+@pytest.mark.parametrize("text", ["", FULL], ids=["default", "full"])
+def test_kubernetes_knows_every_field(helm: Tool, chart: Path, tmp_path: Path, text: str) -> None:
+    program = shutil.which("kubernetes-validate")
+    if program is None:
+        pytest.skip("needs kubernetes-validate, which is not installed here")
+    file = tmp_path / "objects.yaml"
+    file.write_text(yaml.safe_dump_all(rendered(helm, chart, tmp_path, text)))
+    command = [program, "--kubernetes-version", "1.33.0", "--strict", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -1,0 +1,127 @@
+"""Makes deploy/chart/values.schema.json: the values of the chart, with `settings` from the settings table.
+
+Write it again with `python -m tests.deploy.values_schema`.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from service.settings import Settings
+
+__all__ = ["CHART", "OF_THE_CHART", "SECRET", "schema_text"]
+
+CHART = Path(__file__).resolve().parents[2] / "deploy" / "chart"
+OF_THE_CHART = ("clients", "demo", "host", "port", "profile", "site", "state_dir", "workers")
+"""Settings that the templates decide, or that have a value of their own."""
+SECRET = ("admin_token", "database_url", "patient_key")
+"""Settings that come from a Secret by reference, never from values."""
+
+_TEXT = {"type": "string"}
+_FLAG = {"type": "boolean"}
+_TEXTS = {"type": "object", "additionalProperties": _TEXT}
+_DOCUMENT = {"type": "object"}
+
+
+def schema_text() -> str:
+    """The schema as the file holds it. Helm 3 reads JSON Schema draft 7."""
+    schema = {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": "Values of the chart",
+        **_values(),
+    }
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+
+
+def _values() -> dict[str, Any]:
+    reference = {"type": "string", "pattern": "^([a-z0-9]([-a-z0-9.]*[a-z0-9])?)?$", "maxLength": 253}
+    objects = {"type": "array", "items": _DOCUMENT}
+    return _closed(
+        {
+            "image": _closed(
+                {
+                    "repository": {"type": "string", "minLength": 1},
+                    "tag": {"type": "string", "pattern": "^([A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?$"},
+                    "digest": {"type": "string", "pattern": "^(sha256:[0-9a-f]{64})?$"},
+                    "pullPolicy": {"enum": ["Always", "IfNotPresent", "Never"]},
+                },
+                "repository",
+            ),
+            "imagePullSecrets": objects,
+            "replicas": _count(0, 100),
+            "settings": _closed(_settings(), "public_url"),
+            "clients": {"type": "object", "required": ["clients"], "additionalProperties": False}
+            | {"properties": {"clients": {"type": "array", "minItems": 1, "items": _DOCUMENT}}},
+            "site": _DOCUMENT,
+            "secrets": _closed(
+                {
+                    "existingSecret": reference,
+                    "keys": {"type": "array", "uniqueItems": True, "items": {"enum": list(SECRET)}},
+                    "keysSecret": reference,
+                }
+            ),
+            "serviceAccount": _closed({"annotations": _TEXTS}),
+            "workers": _count(1, 64),
+            "resources": _closed({"requests": _DOCUMENT, "limits": _DOCUMENT}),
+            "autoscaling": _closed(
+                {
+                    "enabled": _FLAG,
+                    "minReplicas": _count(1, 100),
+                    "maxReplicas": _count(1, 100),
+                    "targetCPUUtilizationPercentage": _count(10, 100),
+                }
+            ),
+            "podDisruptionBudget": _closed({"enabled": _FLAG, "maxUnavailable": _count(1, 100)}),
+            "service": _closed({"port": _count(1, 65535)}),
+            "ingress": _closed(
+                {
+                    "enabled": _FLAG,
+                    "className": _TEXT,
+                    "host": _TEXT,
+                    "tlsSecret": reference,
+                    "annotations": _TEXTS,
+                }
+            ),
+            "networkPolicy": _closed(
+                {
+                    "enabled": _FLAG,
+                    "from": objects,
+                    "egressPorts": {"type": "array", "items": _count(1, 65535)},
+                }
+            ),
+            "podAnnotations": _TEXTS,
+            "nodeSelector": _TEXTS,
+            "tolerations": objects,
+            "global": _DOCUMENT,
+        },
+        "image",
+        "settings",
+        "clients",
+    )
+
+
+def _closed(properties: dict[str, Any], *required: str) -> dict[str, Any]:
+    closed = {"type": "object", "additionalProperties": False, "properties": properties}
+    return {**closed, "required": list(required)} if required else closed
+
+
+def _count(least: int, most: int) -> dict[str, Any]:
+    return {"type": "integer", "minimum": least, "maximum": most}
+
+
+def _settings() -> dict[str, Any]:
+    """One property for each setting that values may hold, as the settings table declares it."""
+    declared = Settings.model_json_schema()["properties"]
+    left_out = {*OF_THE_CHART, *SECRET}
+    return {name: _setting(spec) for name, spec in sorted(declared.items()) if name not in left_out}
+
+
+def _setting(spec: dict[str, Any]) -> dict[str, Any]:
+    options = [option for option in spec.get("anyOf", [spec]) if option.get("type") != "null"]
+    (option,) = options
+    kept = ("type", "enum", "minimum", "maximum", "items")
+    return {"description": spec["description"], **{name: option[name] for name in kept if name in option}}
+
+
+if __name__ == "__main__":
+    (CHART / "values.schema.json").write_text(schema_text(), encoding="utf-8")

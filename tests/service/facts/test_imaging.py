@@ -1,0 +1,306 @@
+from typing import Any
+
+import pytest
+
+from service.facts.imaging import MODALITIES
+from tests.service.facts import codes
+from tests.service.facts.build import (
+    AVAILABLE,
+    Json,
+    ago,
+    code_index,
+    concept,
+    condition,
+    encounter,
+    facts_of,
+    observation,
+    procedure,
+    report,
+    resource,
+    service_request,
+)
+
+LATER: Json = {"encounter": {"reference": "Encounter/e1"}}
+
+
+def study(code: str, days: int, status: str = "available", **members: Any) -> Json:
+    return resource(
+        "ImagingStudy", status=status, started=ago(days), procedureCode=[concept(code)], **members
+    )
+
+
+def studies(*given: Json, **options: Any) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = facts_of(given, **options)["imaging.studies"]
+    return found
+
+
+def test_every_modality_is_a_value_set_and_every_imaging_set_has_one() -> None:
+    sets = {name for name in code_index().titles if name.startswith("imaging-")}
+    assert set(MODALITIES) == sets - {"imaging-normal", "imaging-category"}
+
+
+# -- what was done -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        report(codes.MRI_LUMBAR, 20),
+        report(codes.MRI_LUMBAR, None, effectivePeriod={"start": ago(21), "end": ago(20)}),
+        report(codes.MRI_LUMBAR, None, issued=f"{ago(20)}T09:00:00Z"),
+        study(codes.MRI_LUMBAR, 20),
+        resource(
+            "ImagingStudy",
+            status="available",
+            started=ago(20),
+            procedure=[{"concept": concept(codes.MRI_LUMBAR)}],
+        ),
+        procedure(codes.MRI_LUMBAR, 20),
+        observation(codes.MRI_LUMBAR, 20),
+    ],
+    ids=["report", "report by period", "report by issue", "study", "R5 study", "procedure", "observation"],
+)
+def test_an_examination_may_be_filed_in_any_form(given: Json) -> None:
+    (one,) = studies(given)
+    assert (one["modality"], one["regions"], one["days"], one.get("result")) == (
+        "mri",
+        ["lumbar-spine"],
+        20,
+        None,
+    )
+
+
+def test_a_report_its_study_and_its_procedure_are_one_examination() -> None:
+    given = [
+        procedure(codes.MRI_LUMBAR, 21),
+        study(codes.MRI_LUMBAR, 20),
+        report(codes.MRI_LUMBAR, 20, conclusion=[codes.NORMAL]),
+    ]
+    (one,) = studies(*given)
+    assert (one["days"], one.get("result")) == (21, "normal")
+
+
+def test_examinations_two_days_apart_or_of_another_kind_are_two() -> None:
+    assert len(studies(report(codes.MRI_LUMBAR, 20), report(codes.MRI_LUMBAR, 22))) == 2
+    assert len(studies(report(codes.MRI_LUMBAR, 20), report(codes.XRAY_LUMBAR, 20))) == 2
+
+
+@pytest.mark.parametrize(("days", "count"), [(1095, 1), (1096, 0)])
+def test_imaging_is_looked_for_over_three_years(days: int, count: int) -> None:
+    assert len(studies(report(codes.MRI_LUMBAR, days))) == count
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        report(codes.MRI_LUMBAR, 20, status="cancelled"),
+        report(codes.MRI_LUMBAR, 20, status="entered-in-error"),
+        report(codes.MRI_LUMBAR, 20, status="unknown"),
+        report(codes.MRI_LUMBAR, None),
+        report(codes.CRP, 20),
+        report("http://loinc.org|34117-2", 20),
+        study(codes.MRI_LUMBAR, 20, "registered"),
+        study(codes.MRI_LUMBAR, 20, "cancelled"),
+        resource("ImagingStudy", status="available", procedureCode=[concept(codes.MRI_LUMBAR)]),
+        procedure(codes.MRI_LUMBAR, 20, status="not-done"),
+        procedure(codes.MRI_LUMBAR, 20, status="preparation"),
+        service_request(codes.MRI_LUMBAR, 20),
+        observation(codes.MRI_LUMBAR, 20, status="cancelled"),
+    ],
+)
+def test_what_is_no_examination(given: Json) -> None:
+    assert studies(given) == []
+
+
+def test_no_imaging_on_record() -> None:
+    facts = facts_of([])
+    assert facts["imaging.studies"] == []
+    assert facts["imaging.suspicious_open"] is False
+    unread = facts_of([], available=AVAILABLE - {"imaging"})
+    assert unread["imaging.studies"] is None
+    assert unread["imaging.suspicious_open"] is None
+
+
+# -- what it concluded ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("conclusion", "result"),
+    [
+        ([codes.NORMAL], "normal"),
+        ([codes.SPONDYLOSIS], "degenerative"),
+        ([codes.VERTEBRAL_FRACTURE], "fracture"),
+        ([codes.DISCITIS], "infection"),
+        ([codes.MYELOMA], "lytic-lesion"),
+        ([codes.PATHOLOGICAL_FRACTURE], "pathological-fracture"),
+        ([codes.BONE_METASTASIS], "metastasis"),
+        ([codes.CORD_COMPRESSION], "cord-compression"),
+        ([codes.SPONDYLOSIS, codes.BONE_METASTASIS], "metastasis"),
+        (["http://ehr.example|1"], None),
+        ([], None),
+    ],
+)
+def test_the_result_is_the_most_serious_coded_conclusion(conclusion: list[str], result: str | None) -> None:
+    (one,) = studies(report(codes.MRI_LUMBAR, 20, conclusion=conclusion))
+    assert one.get("result") == result
+
+
+def test_the_conclusion_of_an_observation_is_its_value() -> None:
+    (one,) = studies(observation(codes.MRI_LUMBAR, 20, valueCodeableConcept=concept(codes.BONE_METASTASIS)))
+    assert one.get("result") == "metastasis"
+
+
+def test_free_text_is_never_read() -> None:
+    (one,) = studies({**report(codes.MRI_LUMBAR, 20), "conclusion": "No metastasis. Normal."})
+    assert one.get("result") is None
+
+
+@pytest.mark.parametrize(
+    ("status", "result"),
+    [
+        ("final", "metastasis"),
+        ("amended", "metastasis"),
+        ("corrected", "metastasis"),
+        ("appended", "metastasis"),
+        (None, "metastasis"),
+        ("preliminary", None),
+        ("partial", None),
+        ("registered", None),
+    ],
+)
+def test_only_a_final_report_concludes(status: str | None, result: str | None) -> None:
+    (one,) = studies(report(codes.MRI_LUMBAR, 20, conclusion=[codes.BONE_METASTASIS], status=status))
+    assert one.get("result") == result
+
+
+def test_of_two_reports_of_one_examination_the_more_serious_counts() -> None:
+    given = [
+        report(codes.MRI_LUMBAR, 20, conclusion=[codes.NORMAL]),
+        report(codes.MRI_LUMBAR, 20, conclusion=[codes.BONE_METASTASIS]),
+    ]
+    assert [one.get("result") for one in studies(*given)] == ["metastasis"]
+    assert [one.get("result") for one in studies(*given[::-1])] == ["metastasis"]
+
+
+@pytest.mark.parametrize(
+    ("diagnosis", "result"),
+    [
+        (condition(codes.BONE_METASTASIS, recorded=20, **LATER), "metastasis"),
+        (condition(codes.BONE_METASTASIS, recorded=18, **LATER), "metastasis"),
+        (condition(codes.BONE_METASTASIS, recorded=21, **LATER), None),
+        (condition(codes.BONE_METASTASIS, recorded=20), None),
+        (condition(codes.BONE_METASTASIS, recorded=20, encounter={"reference": "Encounter/e2"}), None),
+        (condition(codes.BONE_METASTASIS, recorded=20, verification="provisional", **LATER), None),
+        (condition(codes.BONE_METASTASIS, **LATER), None),
+    ],
+)
+def test_a_diagnosis_of_the_same_visit_says_what_an_uncoded_report_led_to(
+    diagnosis: Json, result: str | None
+) -> None:
+    (one,) = studies(report(codes.MRI_LUMBAR, 20, **LATER), diagnosis)
+    assert one.get("result") == result
+
+
+def test_a_coded_report_is_not_overruled_by_a_diagnosis() -> None:
+    found = [condition(codes.BONE_METASTASIS, recorded=18, **LATER)]
+    (one,) = studies(report(codes.MRI_LUMBAR, 20, conclusion=[codes.NORMAL], **LATER), *found)
+    assert one.get("result") == "normal"
+
+
+# -- since the pain began ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("code", "pain", "since"),
+    [
+        (codes.MRI_LUMBAR, [(codes.LOW_BACK_PAIN, 30)], True),
+        (codes.MRI_LUMBAR, [(codes.LOW_BACK_PAIN, 20)], True),
+        (codes.MRI_LUMBAR, [(codes.LOW_BACK_PAIN, 19)], False),
+        (codes.MRI_LUMBAR, [(codes.HIP_PAIN, 30)], None),
+        (codes.MRI_PELVIS, [(codes.HIP_PAIN, 30)], True),
+        (codes.MRI_PELVIS, [(codes.PELVIC_PAIN, 30), (codes.HIP_PAIN, 10)], False),
+        (codes.MRI_PELVIS, [(codes.LOW_BACK_PAIN, 30)], True),
+        (codes.MRI_PELVIS, [(codes.LOW_BACK_PAIN, 10), (codes.HIP_PAIN, 30)], True),
+        (codes.BONE_SCAN, [(codes.BONE_PAIN, 30)], True),
+        (codes.BONE_SCAN, [(codes.BONE_PAIN, 30), (codes.LOW_BACK_PAIN, 10)], False),
+        (codes.MRI_LUMBAR, [], None),
+    ],
+)
+def test_decision_31_imaging_after_the_onset_of_the_pain_it_covers(
+    code: str, pain: list[tuple[str, int]], since: bool | None
+) -> None:
+    hurting = [condition(region, onset=days) for region, days in pain]
+    (one,) = studies(report(code, 20), *hurting)
+    assert one["since_onset"] is since
+
+
+# -- suspicious and not acted on -----------------------------------------------------------------------
+
+
+FOUND = report(codes.MRI_LUMBAR, 20, conclusion=[codes.BONE_METASTASIS])
+
+
+@pytest.mark.parametrize(("days", "waiting"), [(3, 3), (180, 180), (181, None)])
+def test_a_suspicious_result_is_open_for_180_days(days: int, waiting: int | None) -> None:
+    facts = facts_of([report(codes.MRI_LUMBAR, days, conclusion=[codes.BONE_METASTASIS])])
+    assert facts["imaging.suspicious_open_days"] == waiting
+    assert facts["imaging.suspicious_open"] is (waiting is not None)
+
+
+@pytest.mark.parametrize(
+    ("after", "waiting"),
+    [
+        ([service_request(codes.ONCOLOGY_REFERRAL, 20)], False),
+        ([service_request(codes.ONCOLOGY_REFERRAL, 21)], True),
+        ([encounter(20, kind=[codes.ONCOLOGY])], False),
+        ([encounter(21, kind=[codes.ONCOLOGY])], True),
+        ([condition(codes.PROSTATE_CANCER, recorded=20)], False),
+        ([condition(codes.PROSTATE_CANCER, recorded=21)], True),
+        ([condition(codes.PROSTATE_CANCER)], True),
+        ([condition(codes.PROSTATE_CANCER, recorded=10, verification="provisional")], True),
+        ([encounter(10)], True),
+        ([], True),
+    ],
+)
+def test_a_suspicious_result_is_open_until_somebody_acts(after: list[Json], waiting: bool) -> None:
+    facts = facts_of([FOUND, *after])
+    assert facts["imaging.suspicious_open"] is waiting
+    assert facts["imaging.suspicious_open_days"] == (20 if waiting else None)
+
+
+def test_the_oldest_result_that_waits_gives_the_days() -> None:
+    given = [FOUND, report(codes.BONE_SCAN, 60, conclusion=[codes.BONE_METASTASIS])]
+    assert facts_of(given)["imaging.suspicious_open_days"] == 60
+
+
+@pytest.mark.parametrize(
+    "conclusion", [codes.NORMAL, codes.SPONDYLOSIS, codes.VERTEBRAL_FRACTURE, codes.DISCITIS]
+)
+def test_other_results_are_not_suspicious(conclusion: str) -> None:
+    facts = facts_of([report(codes.MRI_LUMBAR, 20, conclusion=[conclusion])])
+    assert facts["imaging.suspicious_open"] is False
+
+
+@pytest.mark.parametrize(
+    ("given", "note"),
+    [(report(codes.MRI_LUMBAR, 20), "not coded"), (study(codes.MRI_LUMBAR, 20), "no final report")],
+)
+def test_an_uncoded_report_is_neither_clean_nor_suspicious(given: Json, note: str) -> None:
+    fact = facts_of([given]).get("imaging.suspicious_open")
+    assert fact.value is None
+    assert note in fact.note
+
+
+def test_an_old_uncoded_report_leaves_nothing_open() -> None:
+    assert facts_of([report(codes.MRI_LUMBAR, 200)])["imaging.suspicious_open"] is False
+
+
+def test_a_suspicious_result_wins_over_an_uncoded_one() -> None:
+    assert facts_of([FOUND, report(codes.XRAY_LUMBAR, 5)])["imaging.suspicious_open"] is True
+
+
+def test_bone_density_is_no_search_for_a_tumour() -> None:
+    site = {"imaging-dxa": [("https://ris.example/codes", "DXA")]}
+    given = [report("https://ris.example/codes|DXA", 20)]
+    assert facts_of(given, site=site)["imaging.suspicious_open"] is False
+    assert [one["modality"] for one in studies(*given, site=site)] == ["dxa"]

@@ -1,0 +1,161 @@
+from typing import Any
+
+import pytest
+
+from rules.engine import Span
+from tests.service.facts import codes
+from tests.service.facts.build import (
+    Json,
+    answers,
+    condition,
+    encounter,
+    facts_of,
+    lab,
+    observation,
+    prescription,
+)
+
+YES: Json = {"valueBoolean": True}
+NO: Json = {"valueBoolean": False}
+
+
+def score(value: float, days: int, **members: Any) -> Json:
+    return lab(codes.PAIN_SCORE, value, "{score}", days, **members)
+
+
+# -- character -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("days", "value"), [(30, 8.0), (31, None)])
+def test_the_score_is_the_latest_of_30_days(days: int, value: float | None) -> None:
+    assert facts_of([score(8, days), score(2, 60)])["pain.score"] == value
+
+
+def test_of_two_scores_on_one_day_the_worse_counts() -> None:
+    assert facts_of([score(8, 3), score(4, 3), score(9, 5)])["pain.score"] == 8.0
+
+
+def test_a_score_may_be_an_integer_without_a_unit() -> None:
+    assert facts_of([observation(codes.PAIN_SCORE, 2, valueInteger=7)])["pain.score"] == 7.0
+
+
+@pytest.mark.parametrize(("value", "suspicious"), [(6.9, None), (7, True), (7.1, True)])
+def test_a_score_of_seven_is_suspicious(value: float, suspicious: bool | None) -> None:
+    assert facts_of([score(value, 3)])["pain.suspicious_character"] is suspicious
+
+
+@pytest.mark.parametrize(
+    ("comparator", "value", "suspicious"), [(">", 7, True), (">", 5, None), ("<", 5, None), ("<", 9, None)]
+)
+def test_a_score_with_a_comparator_is_an_interval(
+    comparator: str, value: float, suspicious: bool | None
+) -> None:
+    facts = facts_of([score(value, 3, comparator=comparator)])
+    assert isinstance(facts["pain.score"], Span)
+    assert facts["pain.suspicious_character"] is suspicious
+
+
+@pytest.mark.parametrize(("days", "night"), [(89, True), (90, True), (91, None)])
+def test_night_pain_counts_for_90_days(days: int, night: bool | None) -> None:
+    facts = facts_of([observation(codes.NIGHT_PAIN, days)])
+    assert facts["pain.night"] is night
+    assert facts["pain.suspicious_character"] is night
+
+
+@pytest.mark.parametrize(
+    ("question", "fact"),
+    [
+        ("straining", "pain.straining"),
+        ("spinal_tenderness", "pain.tenderness"),
+        ("worsening", "pain.progressive"),
+    ],
+)
+def test_the_questionnaire_says_what_has_no_code(question: str, fact: str) -> None:
+    yes, no = (facts_of([answers(3, **{question: value})]) for value in (YES, NO))
+    assert yes[fact] is True
+    assert yes["pain.suspicious_character"] is True
+    assert no[fact] is False
+    assert no["pain.suspicious_character"] is None
+
+
+def test_trap_what_icd_cannot_express_comes_from_snomed_or_the_questionnaire() -> None:
+    assert facts_of([condition(codes.NIGHT_PAIN, onset=3)])["pain.night"] is True
+    asked = facts_of([answers(3, night_pain=YES, saddle_numbness=YES, weight_bearing=NO, hip_flexion=YES)])
+    assert asked["pain.night"] is True
+    assert asked["neuro.saddle_anaesthesia"] is True
+    assert asked["exam.cannot_bear_weight"] is False
+    assert asked["exam.hip_flexion_restricted"] is True
+
+
+def test_a_pain_without_any_suspicious_trait_is_not_suspicious() -> None:
+    asked = answers(3, night_pain=NO, straining=NO, spinal_tenderness=NO, worsening=NO)
+    thoracic = condition(codes.THORACIC_PAIN, onset=100, clinical="resolved")
+    assert facts_of([asked, thoracic, score(3, 3)])["pain.suspicious_character"] is False
+
+
+# -- getting worse -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "worse"),
+    [
+        ((2, 42), (5, 0), True),
+        ((2, 43), (5, 0), None),
+        ((2, 42), (4.9, 0), False),
+        ((2, 80), (5, 42), True),
+        ((2, 80), (5, 43), None),
+        ((8, 20), (3, 2), False),
+    ],
+)
+def test_a_score_three_points_higher_within_42_days_is_progress(
+    first: tuple[float, int], then: tuple[float, int], worse: bool | None
+) -> None:
+    assert facts_of([score(*then), score(*first)])["pain.progressive"] is worse
+
+
+@pytest.mark.parametrize(
+    ("days", "worse"), [((1, 9, 30), True), ((1, 9, 31), None), ((1, 9, 9), None), ((1, 9), None)]
+)
+def test_decision_27_three_days_with_a_pain_code_in_30_days(
+    days: tuple[int, ...], worse: bool | None
+) -> None:
+    visits = [encounter(when, reason=[codes.LOW_BACK_PAIN]) for when in days]
+    assert facts_of(visits)["pain.progressive"] is worse
+
+
+def test_decision_27_a_visit_and_its_diagnosis_are_one_day() -> None:
+    given = [
+        encounter(1, reason=[codes.LOW_BACK_PAIN]),
+        condition(codes.LOW_BACK_PAIN, recorded=1, category="encounter-diagnosis"),
+        encounter(9, reason=[codes.LOW_BACK_PAIN]),
+    ]
+    assert facts_of(given)["pain.progressive"] is None
+
+
+def test_decision_27_observations_are_no_visits() -> None:
+    said = [observation(codes.LOW_BACK_PAIN, days) for days in (1, 9, 20)]
+    assert facts_of(said)["pain.progressive"] is None
+
+
+def test_visits_for_different_regions_do_not_add_up() -> None:
+    visits = [
+        encounter(days, reason=[code])
+        for days, code in enumerate([codes.HIP_PAIN, codes.FEVER, codes.BONE_PAIN])
+    ]
+    assert facts_of(visits)["pain.progressive"] is None
+
+
+@pytest.mark.parametrize(
+    ("weak", "strong", "worse"),
+    [(40, 10, True), (60, 10, True), (61, 10, None), (10, 40, None), (10, 10, None)],
+)
+def test_two_opioid_steps_up_within_60_days_are_progress(weak: int, strong: int, worse: bool | None) -> None:
+    given = [prescription(codes.TRAMADOL, weak), prescription(codes.MORPHINE, strong)]
+    assert facts_of(given)["pain.progressive"] is worse
+
+
+def test_one_opioid_is_no_step() -> None:
+    assert facts_of([prescription(codes.MORPHINE, 10)])["pain.progressive"] is None
+    assert (
+        facts_of([prescription(codes.TRAMADOL, 10), prescription(codes.MORPHINE)])["pain.progressive"] is None
+    )

@@ -1,0 +1,366 @@
+"""Cards: their words, what they leave out, the orders they suggest, and that record text stays text."""
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from fhir.resources.R4B import get_fhir_model_class
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hooks import Card, encode
+from service.answering import Answer
+from service.cards import TOPIC_SYSTEM, escape
+from service.knowledge import Knowledge
+from service.outcomes import Outcome, State
+from tests.service.calls import bundled_knowledge, context_of, decided_on, knowledge_of, only_card, states
+from tests.service.facts import codes
+from tests.service.facts.build import PATIENT, Json, ago, condition, lab, observation, patient, report
+from tests.service.facts.build import service_request as order
+from tests.service.markdown import markup
+
+COLON_CANCER_BEFORE = "http://hl7.org/fhir/sid/icd-10-cm|Z85.038"
+SURVIVOR = [
+    patient(),
+    condition(codes.LOW_BACK_PAIN, onset=21),
+    condition(COLON_CANCER_BEFORE, onset=2200),
+]
+CORD = [
+    patient(),
+    condition(codes.THORACIC_PAIN, onset=40),
+    condition(codes.PROSTATE_CANCER, onset=900),
+    condition(codes.PARAPARESIS, onset=3, category="encounter-diagnosis"),
+]
+LASTING = [patient(birthDate="1973-03-01"), condition(codes.LOW_BACK_PAIN, onset=60)]
+
+
+def detail(*resources: Json, **call: Any) -> str:
+    text = only_card(decided_on(*resources, **call)).detail
+    assert text is not None
+    return text
+
+
+def labels(card: Card) -> list[str]:
+    return [suggestion.label for suggestion in card.suggestions]
+
+
+# -- the parts of a card -----------------------------------------------------------------------------
+
+
+def test_a_card_says_why_with_values_and_dates_and_what_is_not_recorded() -> None:
+    card = only_card(decided_on(*SURVIVOR))
+    rule = bundled_knowledge().bundle.rules["cancer-history-new-back-pain"]
+    assert card.summary == rule.card["warning"].summary
+    assert card.indicator == "warning"
+    assert card.detail is not None
+    lead, consider, why, missing, last = card.detail.split("\n\n")
+    assert lead == f"**{rule.card['warning'].lead}**"
+    assert consider.splitlines() == [f"- {line}" for line in rule.card["warning"].consider]
+    assert why == f"Why: cancer site colorectal ({ago(2200)}); onset of back pain: 21 days ago ({ago(21)})."
+    assert missing.startswith("Not recorded: leg weakness, ")
+    assert last.startswith("Normal tests or no card do not exclude cancer. Basis: Downie A 2013; ")
+    assert last.endswith(f"Rule version {rule.version}, review by {rule.review_by}.")
+
+
+def test_a_card_names_its_rule_and_what_is_folded_into_it() -> None:
+    card = only_card(decided_on(*CORD))
+    assert (card.source.topic.code, card.source.topic.system) == ("TOCSINMSCC", TOPIC_SYSTEM)
+    findings = card.extension["org.tocsin.findings"]
+    assert [(one["rule"], one["urgency"], one["role"]) for one in findings][:2] == [
+        ("mscc-cancer-neuro-signs", "critical", "lead"),
+        ("cancer-history-new-back-pain", "warning", "folded"),
+    ]
+    assert card.detail is not None
+    assert "Also found: new back pain in a person with cancer or cancer history" in card.detail
+    assert len(card.overrideReasons) > 1
+
+
+def test_a_result_shows_value_unit_and_day() -> None:
+    assert f"ESR 72 mm/h ({ago(5)})" in detail(*LASTING, lab(codes.ESR, 72, "mm/h", 5))
+    assert f"ESR more than 100 mm/h ({ago(5)})" in detail(
+        *LASTING, lab(codes.ESR, 100, "mm/h", 5, comparator=">")
+    )
+    assert f"ESR at least 100 mm/h ({ago(5)})" in detail(
+        *LASTING, lab(codes.ESR, 100, "mm/h", 5, comparator=">=")
+    )
+    # 12.5 mg/dL is shown in the unit the thresholds are in.
+    assert f"CRP 125 mg/L ({ago(5)})" in detail(*LASTING, lab(codes.CRP, 12.5, "mg/dL", 5))
+
+
+def test_an_order_being_entered_is_named_as_people_call_it() -> None:
+    draft = {**order(codes.XRAY_LUMBAR, 0), "status": "draft"}
+    text = detail(*SURVIVOR, hook="order-select", drafts=[draft])
+    assert "order being entered X-ray of the spine" in text
+
+
+def test_a_low_result_with_a_comparator_reads_as_less_than() -> None:
+    text = detail(*SURVIVOR, lab(codes.CRP, 5, "mg/L", 5, comparator="<"))
+    assert f"CRP less than 5 mg/L ({ago(5)})" in text
+
+
+def test_an_onset_known_to_the_year_is_a_range() -> None:
+    text = detail(
+        patient(),
+        condition(codes.LOW_BACK_PAIN, onset="2026", clinical="active"),
+        condition(COLON_CANCER_BEFORE, onset=2200),
+    )
+    assert "onset of back pain: 0 to 328 days ago (2026-07-01)" in text
+
+
+def test_age_is_asked_for_when_it_is_not_on_record() -> None:
+    resources = [patient(birthDate=None), *SURVIVOR[1:]]
+    assert ", age." in detail(*resources)
+    assert ", age." not in detail(*SURVIVOR)
+
+
+def test_results_that_could_not_be_read_are_named_the_newest_three() -> None:
+    text = detail(*LASTING, lab(codes.CRP, 88, None, 3))
+    assert f"Could not be read, check: CRP 88 of {ago(3)} (no unit)." in text
+    words = observation(codes.ESR, 4, valueString="very high")
+    assert f"ESR of {ago(4)} (text, not a number)" in detail(*LASTING, words)
+    many = [
+        lab(code, 1, "furlong", day) for day, code in enumerate((codes.CRP, codes.ESR, codes.ALP, codes.PSA))
+    ]
+    named = detail(*LASTING, *many).split("Could not be read, check: ")[1].split(".")[0]
+    assert named.count(";") == 2
+    assert "PSA" not in named
+
+
+def test_data_that_could_not_be_had_is_named() -> None:
+    outcomes = {
+        "labs": Outcome(State.FAILED, "server-error"),
+        "imaging": Outcome(State.REFUSED, "no-fhir-server"),
+        "orders": Outcome(State.GIVEN, partial="pages", count=50),
+        "conditions": Outcome(State.GIVEN, count=3),
+    }
+    text = detail(*SURVIVOR, outcomes=outcomes)
+    said = "laboratory results, imaging reports, part of the orders"
+    assert f"Not available for this answer: {said}." in text
+    assert "Not available" not in detail(*SURVIVOR)
+
+
+def test_ids_are_the_same_for_the_same_call_and_differ_between_cards_and_orders() -> None:
+    first, second = (encode(decided_on(*CORD).response) for _ in range(2))
+    assert first == second
+    card = only_card(decided_on(*SURVIVOR))
+    ids = [card.uuid, *(suggestion.uuid for suggestion in card.suggestions)]
+    assert len(set(ids)) == len(ids)
+
+
+def test_the_basis_is_linked_to_only_where_a_page_can_be_reached() -> None:
+    assert not only_card(decided_on(*SURVIVOR)).links
+    (link,) = only_card(decided_on(*SURVIVOR, public_url="https://cds.example.org")).links
+    assert link.url == "https://cds.example.org/rules/cancer-history-new-back-pain"
+
+
+# -- contacts and the site's words -------------------------------------------------------------------
+
+
+def test_a_critical_card_names_the_contact_of_the_site(tmp_path: Path) -> None:
+    known = knowledge_of(tmp_path, 'contacts: {mscc: "MSCC coordinator, ext. 1234 <b>now</b>"}\n')
+    text = detail(*CORD, knowledge=known)
+    assert r"Call the MSCC contact now: MSCC coordinator, ext. 1234 \<b\>now\</b\>" in text
+    assert markup(text) == set()
+    assert "Call the MSCC contact now: no number is set here, use the on-call list" in detail(*CORD)
+
+
+def mscc(answer: Answer) -> Card:
+    (card,) = (card for card in answer.cards if card.source.topic.code == "TOCSINMSCC")
+    return card
+
+
+LIMIT = "rules: {mscc-cancer-neuro-signs: {max_indicator: info%s}}\n"
+
+
+def test_a_site_limit_changes_the_indicator_and_claims_nothing_about_the_patient(tmp_path: Path) -> None:
+    card = mscc(decided_on(*CORD, knowledge=knowledge_of(tmp_path, LIMIT % "")))
+    rule = bundled_knowledge().bundle.rules["mscc-cancer-neuro-signs"]
+    assert card.indicator == "info"
+    assert card.summary == rule.card["critical"].summary
+    assert card.detail is not None
+    assert rule.card["critical"].lead in card.detail
+    assert "Shown at lower urgency: This site shows the rule as info at most." in card.detail
+
+
+def test_a_site_can_word_what_it_limits(tmp_path: Path) -> None:
+    words = ", card: {info: {summary: Ours}}"
+    card = mscc(decided_on(*CORD, knowledge=knowledge_of(tmp_path, LIMIT % words)))
+    assert (card.indicator, card.summary) == ("info", "Ours")
+
+
+# -- lowered cards -----------------------------------------------------------------------------------
+
+
+def test_uncoded_imaging_gives_an_info_card_that_asks_for_its_report_and_orders_no_more() -> None:
+    answer = decided_on(*SURVIVOR, report(codes.MRI_LUMBAR, 9), report(codes.XRAY_LUMBAR, 1))
+    card = only_card(answer)
+    assert states(answer)["cancer-history-new-back-pain"] == "fired S3"
+    assert card.indicator == "info"
+    assert card.detail is not None
+    # The day of the MRI that answers the question, not of any later examination.
+    assert f"an MRI of {ago(9)} is on file" in card.detail
+    assert ago(1) not in card.detail
+    assert "Order MRI of the lumbar spine" in labels(only_card(decided_on(*SURVIVOR)))
+    assert [label for label in labels(card) if "MRI" in label or "X-ray" in label] == []
+    assert "Order ESR and CRP" in labels(card)
+
+
+def test_a_rule_that_is_info_anyway_is_not_said_to_be_lowered() -> None:
+    text = detail(*LASTING, report(codes.MRI_LUMBAR, 9))
+    assert "lower urgency" not in text
+    assert f"Imaging was done, but its result is not coded ({ago(9)})." in text
+
+
+@pytest.mark.parametrize(("care", "indicator"), [(codes.PALLIATIVE_CARE, "warning"), (codes.HOSPICE, "info")])
+def test_at_the_end_of_life_the_talk_comes_before_imaging_and_referral(care: str, indicator: str) -> None:
+    resources = [*CORD, condition(care, onset=20)]
+    card = only_card(decided_on(*resources))
+    assert card.indicator == indicator
+    assert card.detail is not None
+    assert "goals of care" in card.detail
+    assert "Shown at lower urgency: Palliative status: " in card.detail
+    kinds = [suggestion.label for suggestion in card.suggestions]
+    assert [kind for kind in kinds if "MRI" in kind or kind.startswith("Refer")] == []
+
+
+# -- suggested orders --------------------------------------------------------------------------------
+
+
+def actions(card: Card) -> list[Json]:
+    return [dict(action.resource or {}) for suggestion in card.suggestions for action in suggestion.actions]
+
+
+def test_every_suggested_order_is_valid_fhir_for_the_patient_of_the_call() -> None:
+    call = {**context_of("patient-view"), "encounterId": "e7"}
+    card = only_card(decided_on(*SURVIVOR, context=call))
+    resources = actions(card)
+    assert len(resources) >= len(card.suggestions)
+    for resource in resources:
+        get_fhir_model_class(resource["resourceType"]).model_validate(resource)
+        assert resource["subject"] == {"reference": f"Patient/{PATIENT}"}
+        assert resource["encounter"] == {"reference": "Encounter/e7"}
+        assert resource["authoredOn"] == ago(0)
+        assert resource["reasonCode"] == [{"text": card.source.topic.display}]
+    assert card.selectionBehavior == "any"
+    assert not any(suggestion.isRecommended for suggestion in card.suggestions)
+    assert all("encounter" not in resource for resource in actions(only_card(decided_on(*SURVIVOR))))
+
+
+def test_orders_already_placed_or_being_entered_are_not_suggested() -> None:
+    before = labels(only_card(decided_on(*SURVIVOR)))
+    assert "Order ESR and CRP" in before
+    placed = only_card(decided_on(*SURVIVOR, order(codes.ESR, 2)))
+    assert labels(placed) == [label for label in before if label != "Order ESR and CRP"]
+    drafts = [{**order(codes.CRP, 0), "status": "draft"}]
+    entered = only_card(decided_on(*SURVIVOR, hook="order-select", drafts=drafts))
+    assert "Order ESR and CRP" not in labels(entered)
+
+
+@pytest.mark.parametrize(("sex", "offered"), [("male", True), ("female", False), (None, False)])
+def test_an_order_for_one_sex_is_offered_to_it_alone(sex: str | None, offered: bool) -> None:
+    card = only_card(decided_on(patient(gender=sex), *SURVIVOR[1:]))
+    assert ("Order PSA" in labels(card)) is offered
+
+
+def test_in_pregnancy_ionising_imaging_gives_way_to_its_substitute_or_falls_away() -> None:
+    hip = [condition(codes.HIP_PAIN, onset=60), condition(codes.BREAST_CANCER, onset=900)]
+    pregnant = condition(codes.PREGNANT, onset=60)
+    young = patient(birthDate="1990-01-01")
+    orders = bundled_knowledge().bundle.orders
+    ionising = {
+        one.says for one in orders.values() if one.modality in ("xray", "ct", "nuclear", "pet", "dxa")
+    }
+    assert set(labels(only_card(decided_on(young, *hip)))) & ionising
+    card = only_card(decided_on(young, *hip, pregnant))
+    assert set(labels(card)) & ionising == set()
+    assert [label for label in labels(card) if "MRI" in label]
+    # The card stays: pregnancy takes nothing from the reason to look (S8).
+    assert card.indicator == "warning"
+
+
+def test_without_the_snomed_extension_an_order_keeps_its_text(tmp_path: Path) -> None:
+    free = knowledge_of(tmp_path, "", snomed_extension=False)
+    resources = [
+        resource
+        for known in (free, None)
+        for resource in actions(only_card(decided_on(*CORD, knowledge=known)))
+    ]
+    systems = [
+        {coding["system"] for resource in given for coding in resource["code"].get("coding", ())}
+        for given in (resources[: len(resources) // 2], resources[len(resources) // 2 :])
+    ]
+    assert "http://snomed.info/sct" not in systems[0]
+    assert all(resource["code"]["text"] for resource in resources)
+
+
+# -- text from the record ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<script>alert(1)</script>", "[x](https://evil.example)", "![x](//evil.example/a.png)",
+        "*emphasis*", "_emphasis_", "`code`", "https://evil.example", "HTTP://EVIL.EXAMPLE",
+        "www.evil.example", "WWW.evil.example", "wWw.evil.example", "ftp://evil.example",
+        "me@evil.example", "~~gone~~", "<https://evil.example>", "a\n\n# heading", "a\n***\nb",
+        "a | b\n--|--\nc | d", "x  \ny", "x\\\ny",
+    ],
+)  # fmt: skip
+def test_markup_from_a_record_stays_text(text: str) -> None:
+    assert markup(f"CRP 88 {text}")
+    assert markup(f"CRP 88 {escape(text)} of today.") == set()
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("ht\u200btps://evil.example", "https\\://evil.example"),
+        ("a\u2028# b", "a \\# b"),
+        ("&lt;b&gt;", "\\&lt;b\\&gt;"),
+        ("mg\u202eL/gm\x07", "mgL/gm"),
+    ],
+)
+def test_what_hides_or_turns_text_is_taken_out(text: str, shown: str) -> None:
+    assert escape(text) == shown
+
+
+@given(st.text() | st.text(st.sampled_from("\\`*_[]()<>#~|&@:/.!-w \nht")))
+def test_no_text_can_make_markup(text: str) -> None:
+    assert markup(f"CRP 88 {escape(text)} of today.") == set()
+
+
+@given(st.text())
+def test_escaping_leaves_one_line_without_hidden_characters(text: str) -> None:
+    escaped = escape(text)
+    assert escaped == escaped.strip()
+    assert escaped.isprintable() or all(
+        not ch.isspace() and ord(ch) > 0x9F for ch in escaped if not ch.isprintable()
+    )
+    assert escape("plain words, 12.5 mg/L (2026-11-25)") == "plain words, 12.5 mg/L (2026-11-25)"
+
+
+@pytest.mark.parametrize("unit", ["mg\x00/L", "\x07", "mg\u202eL/gm", "<b>" * 400, "mg\u2028# L", "\ufeff"])
+def test_a_hostile_unit_still_gives_a_card_that_can_be_sent(unit: str) -> None:
+    answer = decided_on(*LASTING, lab(codes.CRP, 88, unit, 3))
+    body = orjson.loads(encode(answer.response))
+    text = body["cards"][0]["detail"]
+    assert "Could not be read, check: CRP 88" in text
+    assert markup(text) == set()
+    assert len(text) < 2000
+    assert not set(text) & set("\x00\x07\u202e\u2028\ufeff")
+
+
+def test_names_and_free_text_of_a_record_are_not_on_the_card() -> None:
+    secret = "Xyzzyplugh"
+    person = {**patient(), "name": [{"family": secret}], "text": {"status": "generated", "div": secret}}
+    noted = [{**one, "note": [{"text": secret}], "code": {**one["code"], "text": secret}} for one in CORD[1:]]
+    assert secret not in encode(decided_on(person, *noted).response).decode()
+
+
+def test_knowledge_is_shared_and_not_changed_by_a_call() -> None:
+    known: Knowledge = bundled_knowledge()
+    before = known.bundle.orders["esr-crp"].resources
+    only_card(decided_on(*SURVIVOR))
+    assert known.bundle.orders["esr-crp"].resources == before
+    assert all("subject" not in resource for resource in before)

@@ -1,0 +1,274 @@
+import json
+from typing import Any
+
+import msgspec
+import orjson
+import pytest
+
+from service.decode import Call, Problem, decode_call, decode_context, decode_resource
+from service.errors import BadJson, JsonTooDeep
+from service.resources import Bundle, Condition, Patient
+
+Json = dict[str, Any]
+SECRET = "Maria Distinctive 1960"
+GOOD: Json = {"resourceType": "Condition", "id": "good"}
+BAD: Json = {"resourceType": "Condition", "id": "bad", "code": SECRET}
+
+
+def body(prefetch: Any = None, **members: Any) -> bytes:
+    call = {"hook": "patient-view", "hookInstance": "h1", "context": {"patientId": "p1"}, **members}
+    return orjson.dumps(call if prefetch is None else {**call, "prefetch": prefetch})
+
+
+def bundle(*resources: Any, **members: Any) -> Json:
+    return {"resourceType": "Bundle", "entry": [{"resource": one} for one in resources], **members}
+
+
+def prefetched(call: Call) -> dict[str, Any]:
+    assert call.envelope.prefetch is not None
+    return dict(call.envelope.prefetch)
+
+
+def ids(value: Any) -> list[str | None]:
+    assert isinstance(value, Bundle)
+    return [entry.resource.id for entry in value.entry or () if entry.resource is not None]
+
+
+# -- a sound call --------------------------------------------------------------------------------------
+
+
+def test_a_sound_call_is_decoded_in_one_pass() -> None:
+    call = decode_call(body({"patient": {"resourceType": "Patient", "id": "p1"}, "conditions": bundle(GOOD)}))
+    assert call.problems == ()
+    assert call.envelope.hook == "patient-view"
+    found = prefetched(call)
+    assert isinstance(found["patient"], Patient)
+    assert ids(found["conditions"]) == ["good"]
+
+
+@pytest.mark.parametrize("prefetch", [None, {}])
+def test_a_call_may_come_without_prefetch(prefetch: Json | None) -> None:
+    assert not decode_call(body(prefetch)).envelope.prefetch
+
+
+def test_a_null_prefetch_is_none() -> None:
+    call = decode_call(orjson.dumps({"hook": "patient-view", "prefetch": None}))
+    assert call.envelope.prefetch is None
+
+
+def test_a_null_value_is_told_from_an_absent_key() -> None:
+    sound = prefetched(decode_call(body({"patient": None})))
+    assert sound == {"patient": None}
+    beside_a_bad_one = prefetched(decode_call(body({"patient": None, "labs": BAD})))
+    assert beside_a_bad_one == {"patient": None}
+
+
+# -- one malformed resource ----------------------------------------------------------------------------
+
+
+def test_one_malformed_resource_costs_only_itself() -> None:
+    last = {"resourceType": "Observation", "id": "last"}
+    call = decode_call(body({"conditions": bundle(GOOD, BAD, last), "patient": {"resourceType": "Patient"}}))
+    found = prefetched(call)
+    assert ids(found["conditions"]) == ["good", "last"]
+    assert isinstance(found["patient"], Patient)
+    assert call.problems == (
+        Problem("resource-unreadable", "conditions", type="Condition", index=1, at="$.code"),
+    )
+
+
+def test_the_envelope_survives_a_malformed_resource() -> None:
+    authorization = {
+        "access_token": "t",
+        "token_type": "Bearer",
+        "expires_in": 300,
+        "scope": "s",
+        "subject": "c",
+    }
+    call = decode_call(
+        body(
+            {"labs": BAD},
+            fhirServer="https://ehr.example/fhir",
+            fhirAuthorization=authorization,
+            extension={"x": 1},
+        )
+    )
+    envelope = call.envelope
+    assert (envelope.hook, envelope.hookInstance, envelope.fhirServer) == (
+        "patient-view",
+        "h1",
+        "https://ehr.example/fhir",
+    )
+    assert envelope.fhirAuthorization is not None
+    assert envelope.fhirAuthorization.access_token == "t"
+    assert json.loads(bytes(envelope.context)) == {"patientId": "p1"}
+    assert prefetched(call) == {}
+
+
+@pytest.mark.parametrize(
+    "malformed",
+    [
+        {"resourceType": "Condition", "code": SECRET},
+        {"resourceType": "Condition", "code": {"coding": [{"code": {SECRET: SECRET}}]}},
+        {"resourceType": "Observation", "valueQuantity": {"value": SECRET}},
+        {"resourceType": "Patient", "birthDate": [SECRET]},
+        {"resourceType": SECRET},
+        {"resourceType": ["Condition"], "text": SECRET},
+        {"id": SECRET},
+        {SECRET: SECRET},
+        SECRET,
+        [SECRET],
+        19,
+        True,
+    ],
+)
+def test_no_content_of_the_record_is_kept_in_a_problem(malformed: Any) -> None:
+    for prefetch in ({"conditions": bundle(GOOD, malformed)}, {"conditions": malformed}):
+        call = decode_call(body(prefetch))
+        (problem,) = call.problems
+        assert SECRET not in repr(problem)
+        assert "Distinctive" not in repr(problem)
+        assert (problem.code, problem.key) == ("resource-unreadable", "conditions")
+
+
+@pytest.mark.parametrize(
+    ("malformed", "type_name", "at"),
+    [
+        (BAD, "Condition", "$.code"),
+        (
+            {"resourceType": "Observation", "component": [{}, {"valueBoolean": 3}]},
+            "Observation",
+            "$.component[1].valueBoolean",
+        ),
+        ({"resourceType": "Unheard"}, "Unheard", "$.resourceType"),
+        ({"id": "x"}, "", "$"),
+        (7, "", "$"),
+    ],
+)
+def test_a_problem_says_what_and_where(malformed: Any, type_name: str, at: str) -> None:
+    _, problems = decode_resource(orjson.dumps(malformed), "labs")
+    (problem,) = problems
+    assert (problem.key, problem.type, problem.index, problem.at) == ("labs", type_name, -1, at)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        5,
+        "text",
+        None,
+        [],
+        {"resource": 5},
+        {"fullUrl": 7, "resource": GOOD},
+        {"search": [], "resource": GOOD},
+    ],
+)
+def test_a_malformed_entry_costs_only_itself(entry: Any) -> None:
+    given = bundle(GOOD)
+    given["entry"] = [entry, {"resource": GOOD}]
+    call = decode_call(body({"conditions": given}))
+    assert ids(prefetched(call)["conditions"]) == ["good"]
+    (problem,) = call.problems
+    assert (problem.key, problem.index) == ("conditions", 0)
+
+
+@pytest.mark.parametrize("entry", [{}, {"fullUrl": "urn:uuid:1"}, {"resource": None}])
+def test_an_entry_without_a_resource_is_no_problem(entry: Json) -> None:
+    given = {**bundle(), "entry": [entry, {"resource": BAD}]}
+    call = decode_call(body({"conditions": given}))
+    assert ids(prefetched(call)["conditions"]) == []
+    assert [problem.index for problem in call.problems] == [1]
+
+
+def test_a_malformed_bundle_keeps_its_readable_entries() -> None:
+    given = bundle(
+        GOOD, type="searchset", total="two", link=[{"relation": "next", "url": "https://ehr.example/2"}]
+    )
+    call = decode_call(body({"conditions": given}))
+    found = prefetched(call)["conditions"]
+    assert ids(found) == ["good"]
+    assert found.total is None
+    assert call.problems == (Problem("resource-unreadable", "conditions", "Bundle", at="$.total"),)
+
+
+def test_a_bundle_keeps_its_frame_beside_a_malformed_entry() -> None:
+    link = [{"relation": "next", "url": "https://ehr.example/2"}]
+    given = bundle(GOOD, BAD, type="searchset", total=2, link=link)
+    given["entry"][0] |= {"fullUrl": "https://ehr.example/Condition/good", "search": {"mode": "match"}}
+    found = prefetched(decode_call(body({"conditions": given})))["conditions"]
+    assert (found.type, found.total, found.link[0].url) == ("searchset", 2, "https://ehr.example/2")
+    (entry,) = found.entry
+    assert entry.fullUrl == "https://ehr.example/Condition/good"
+    assert entry.search.mode == "match"
+
+
+def test_a_bundle_in_a_bundle_keeps_its_readable_entries() -> None:
+    call = decode_call(body({"conditions": bundle(bundle(GOOD, BAD), GOOD)}))
+    outer = prefetched(call)["conditions"]
+    assert ids(outer.entry[0].resource) == ["good"]
+    assert len(outer.entry) == 2
+    assert [problem.index for problem in call.problems] == [1]
+
+
+@pytest.mark.parametrize("entry", [None, []])
+def test_an_empty_bundle_beside_a_malformed_value(entry: Any) -> None:
+    call = decode_call(body({"conditions": {"resourceType": "Bundle", "entry": entry}, "labs": BAD}))
+    assert ids(prefetched(call)["conditions"]) == []
+
+
+@pytest.mark.parametrize("depth", [1, 2, 5])
+def test_a_wrapped_resource_is_unwrapped(depth: int) -> None:
+    wrapped: Json = GOOD
+    for _ in range(depth):
+        wrapped = {"resource": wrapped}
+    call = decode_call(body({"conditions": wrapped, "all": bundle(wrapped)}))
+    assert call.problems == ()
+    found = prefetched(call)
+    assert isinstance(found["conditions"], Condition)
+    assert ids(found["all"]) == ["good"]
+
+
+def test_a_wrapped_bundle_is_unwrapped() -> None:
+    call = decode_call(body({"conditions": {"resource": bundle(GOOD, BAD)}}))
+    assert ids(prefetched(call)["conditions"]) == ["good"]
+    assert [problem.index for problem in call.problems] == [1]
+
+
+@pytest.mark.parametrize(
+    "kind", ["Immunization", "Claim", "DocumentReference", "Goal", "NutritionOrder", "MedicationOrder"]
+)
+def test_a_resource_nobody_reads_is_no_problem(kind: str) -> None:
+    call = decode_call(body({"all": bundle(GOOD, {"resourceType": kind, "id": "x", "status": [1]})}))
+    assert call.problems == ()
+    assert ids(prefetched(call)["all"]) == ["good", "x"]
+
+
+# -- one resource --------------------------------------------------------------------------------------
+
+
+def test_a_fetched_resource_is_decoded_alike() -> None:
+    assert decode_resource(orjson.dumps(GOOD), "conditions")[0] == Condition(id="good")
+    value, problems = decode_resource(orjson.dumps(bundle(GOOD, BAD)), "conditions")
+    assert ids(value) == ["good"]
+    assert [problem.index for problem in problems] == [1]
+    assert decode_resource(orjson.dumps(BAD), "conditions")[0] is None
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"<html>", b"[1, 2", orjson.dumps(BAD) + b"}", orjson.dumps(bundle(BAD))[:-1], b"\xff"]
+)
+def test_a_fetched_answer_that_is_no_json_is_refused(data: bytes) -> None:
+    with pytest.raises(BadJson):
+        decode_resource(data, "conditions")
+
+
+def test_a_deep_answer_is_refused() -> None:
+    with pytest.raises(JsonTooDeep):
+        decode_resource(b"[" * 100_000, "conditions")
+
+
+def test_resources_of_the_context_report_under_its_name() -> None:
+    problems: list[Problem] = []
+    assert decode_context(msgspec.Raw(orjson.dumps(GOOD)), problems) == Condition(id="good")
+    assert decode_context(msgspec.Raw(orjson.dumps(BAD)), problems) is None
+    assert [(problem.key, problem.type) for problem in problems] == [("context", "Condition")]
