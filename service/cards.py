@@ -38,6 +38,16 @@ _IONISING = frozenset({"xray", "ct", "nuclear", "pet", "dxa"})
 _NAMESPACE = uuid.UUID("6f0b6c9e-6a5d-5f0e-9b0a-3c1f2f7b9e11").bytes
 _MOST_UNREAD = 3
 _LONGEST_RAW = 40
+_MOST_STUDIES = 2
+_MODALITIES = {
+    "mri": "MRI",
+    "ct": "CT",
+    "xray": "X-ray",
+    "pet": "PET",
+    "dxa": "DXA",
+    "nuclear": "nuclear scan",
+    "us": "ultrasound",
+}
 
 
 class Writer:
@@ -162,14 +172,17 @@ class Writer:
         if not fact.known or fact.value is False or fact.value in ([], "none"):
             return ""
         spec = self.bundle.vocabulary.spec(name)
+        if spec.type.name == "int" and fact.value == 0 and spec.kind != "days":
+            return ""
         dated = f" ({fact.date.isoformat()})" if fact.date is not None else ""
         if fact.value is True:
             note = f", {escape(fact.note)}" if fact.note else ""
             return f"{_lower_first(spec.says)}{note}{dated}"
-        if spec.type.name == "list" and spec.type.record:
-            return ""
+        if spec.type.element is not None and spec.type.element.record == "imaging":
+            return _studies(fact.value, self.today)
         if spec.kind == "days":
-            return f"{spec.label}: {self._value(fact)} days ago{dated}"
+            since = " ago" if spec.says.startswith("Days since") else ""
+            return f"{spec.label}: {self._value(fact)} days{since}{dated}"
         return f"{spec.label} {self._value(fact)}{dated}"
 
     def _value(self, fact: Fact) -> str:
@@ -270,6 +283,21 @@ def _bullets(lines: Iterable[str]) -> str:
 
 def _lower_first(text: str) -> str:
     return text if text[:2].isupper() else text[:1].lower() + text[1:]
+
+
+def _studies(studies: Iterable[Mapping[str, Any]], today: dt.date) -> str:
+    """The newest examinations in words: what of which region, when, and what was found."""
+    newest = sorted(studies, key=lambda study: int(study["days"]))[:_MOST_STUDIES]
+    return "; ".join(_study(study, today - dt.timedelta(days=study["days"])) for study in newest)
+
+
+def _study(study: Mapping[str, Any], day: dt.date) -> str:
+    name = str(study["modality"])
+    name = _MODALITIES.get(name, name)
+    regions = " and ".join(str(region).replace("-", " ") for region in study["regions"])
+    of = f" of the {regions}" if regions else ""
+    result = str(study.get("result") or "result not coded").replace("-", " ")
+    return escape(f"{name}{of}") + f" ({day.isoformat()}): {escape(result)}"
 
 
 def _unread(result: Result) -> str:

@@ -21,17 +21,18 @@ from hooks.epic import effective_hook, fhir_version
 from hooks.feedback import FeedbackBatch
 from hooks.feedback import parse as parse_feedback
 from service.access import Grant, grant
-from service.answering import POLICY_FACTS, Answer, Call, Considered, conclude, consider, explanation
+from service.answering import POLICY_FACTS, Answer, Call, conclude, consider, explanation
 from service.decode import Problem, decode_call, decode_context
 from service.dialects import adapt
 from service.errors import UnknownService
 from service.fhir import Access, FhirClient
 from service.fhir_version import FhirVersion, version_named
 from service.knowledge import CRITICAL_OFF, Knowledge
-from service.memory.answered import silence_answered
+from service.logs import logger
 from service.memory.fingerprint import Watch
-from service.memory.killswitch import silence_switched_off
+from service.memory.modes import overdue, trial_warnings
 from service.memory.opening import open_memory
+from service.memory.restraint import Caps, Restraint
 from service.metrics import Metrics
 from service.prefetch import Gathered, gather
 from service.queries import Query, plan
@@ -67,8 +68,13 @@ class Desk:
         self.throttle = Throttle(settings.workers)
         self.metrics = Metrics()
         self.metrics.loaded(knowledge.bundle.digest, knowledge.bundle.version, time.time())
-        self.memory = open_memory(settings, self.metrics)
-        self._watch = Watch(knowledge.bundle)
+        self.memory = open_memory(settings, self.metrics, self._tell_overdue)
+        self._restraint = Restraint(
+            self.memory,
+            Watch(knowledge.bundle),
+            per_clinician=settings.quiet_per == "clinician",
+            caps=Caps(settings.cards_per_clinician_day, settings.cards_per_encounter),
+        )
         self._fhir = FhirClient(Wire(transport))
         self._plans: dict[str, tuple[Query, ...]] = {
             name: plan(knowledge.bundle, name, POLICY_FACTS) for name in REGISTRY
@@ -144,7 +150,7 @@ class Desk:
         considered = consider(
             self.knowledge, Call(name, envelope.hookInstance, context, now, public), gathered
         )
-        await self._silence(considered, caller.client)
+        await self._restraint.apply(considered.decision, considered.call, caller.client.id)
         answered = conclude(self.knowledge, considered)
         cards = adapt(answered.cards, caller.client)
         spent = {
@@ -154,22 +160,6 @@ class Desk:
             "total": (time.perf_counter() - started) * 1000,
         }
         return msgspec.structs.replace(answered, cards=cards, milliseconds=spent)
-
-    async def _silence(self, considered: Considered, client: Client) -> None:
-        """Keep quiet what is switched off or was answered before (S6). Only a call on which something fires
-        asks the memory.
-        """
-        decision, call = considered.decision, considered.call
-        if self.memory.switches.any():
-            silence_switched_off(decision, self.memory.switches, client.id)
-        if not decision.fired():
-            return
-        answers = await self.memory.recall(client.id, call.context.patient_id, call.now.timestamp())
-        if answers:
-            clinician = ""
-            if self.settings.quiet_per == "clinician":
-                clinician = self.memory.pseudonyms.of(client.id, call.context.user_id or "")
-            silence_answered(decision, answers, self._watch, call.now, clinician)
 
     async def _gather(
         self,
@@ -218,8 +208,20 @@ class Desk:
             "status": "ready",
             "bundle": {"version": bundle.version, "digest": bundle.digest, "rules": len(bundle.programs)},
             "memory": self.memory.standing(),
-            "warnings": [*map(str, bundle.warnings), *self.gate.failing(), *self.memory.warnings()],
+            "warnings": [
+                *map(str, bundle.warnings),
+                *self.gate.failing(),
+                *self.memory.warnings(),
+                *trial_warnings(bundle, self._today()),
+            ],
         }
+
+    def _today(self) -> dt.date:
+        return dt.datetime.now(self.knowledge.zone).date()
+
+    def _tell_overdue(self) -> None:
+        for rule in overdue(self.knowledge.bundle, self._today()):
+            logger().warning("trial-overdue", rule=rule)
 
 
 def _decoded(problems: list[Problem], raw: msgspec.Raw) -> Resource | None:

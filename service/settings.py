@@ -237,6 +237,22 @@ class Settings(BaseSettings):
         group="memory",
         example="clinician",
     )
+    cards_per_clinician_day: int = setting(
+        0,
+        "Most cards for one clinician in 24 hours; 0 is no limit. Critical cards always come.",
+        group="memory",
+        example="30",
+        ge=0,
+        le=1000,
+    )
+    cards_per_encounter: int = setting(
+        0,
+        "Most cards in one encounter; 0 is no limit. Critical cards always come.",
+        group="memory",
+        example="6",
+        ge=0,
+        le=1000,
+    )
     admin_token: Secrets | None = setting(
         None,
         "Bearer token for GET /decisions/{hookInstance} and the kill switches; they are off without it.",

@@ -28,12 +28,20 @@ PALLIATIVE_SOURCES = ("Encounter", "Procedure", "Condition", "ServiceRequest")  
 
 
 class RuleSettings(msgspec.Struct, frozen=True):
-    """What the site says about one rule. `card` holds, per urgency, the texts to put in place."""
+    """What the site says about one rule. `card` holds, per urgency, the texts to put in place.
+
+    `until` is the last day (ISO 8601) of a silent or pilot mode. A pilot includes `percent` of the patients,
+    and all calls of `users` ("Practitioner/id") and `clients`.
+    """
 
     mode: Mode = "live"
     max_indicator: Literal["critical", "warning", "info"] = "critical"
     params: Mapping[str, int | float] = {}
     card: Mapping[str, Mapping[str, Any]] = {}
+    until: str = ""
+    percent: int = 0
+    users: tuple[str, ...] = ()
+    clients: tuple[str, ...] = ()
 
 
 class UpperLimit(msgspec.Struct, frozen=True):

@@ -20,6 +20,7 @@ __all__ = ["MODALITIES", "Study", "derive"]
 UNKNOWN = "unknown"
 LOOK_BACK_DAYS = 1095
 SUSPICIOUS = frozenset({"metastasis", "lytic-lesion", "pathological-fracture", "cord-compression"})
+_HARMLESS = frozenset({"degenerative", "normal"})
 SUSPICIOUS_DAYS = 180
 _SPINE = ("lumbar-spine", "thoracic-spine")
 # What each value set of imaging is and covers. Sets named by region order several regions at once.
@@ -109,12 +110,12 @@ def _conclude(d: Derivation, study: Study, item: Imaging) -> None:
 
 
 def _written_at(d: Derivation, item: Imaging) -> frozenset[str]:
-    """Value sets of diagnoses entered at the visit of a report, on or after its day: what the report led
-    to.
+    """Value sets of grave diagnoses entered at the visit of a report, on or after its day: what the report
+    led to. A degenerative one says nothing of what else the report holds, and must not make it clean.
     """
     if not item.encounter:
         return frozenset()
-    entries = d.record.of(*(name for name, _ in _CONCLUSIONS))
+    entries = d.record.of(*(name for name, result in _CONCLUSIONS if result not in _HARMLESS))
     return frozenset[str]().union(
         *(
             entry.sets

@@ -7,19 +7,19 @@ import asyncio
 import hashlib
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any, TypeVar
 
 from hooks.feedback import Feedback, FeedbackBatch
 from service.answering import Answer
 from service.errors import Overloaded
 from service.logs import logger
-from service.memory.answered import QUIET
 from service.memory.killswitch import Switches
 from service.memory.patients import Pseudonyms
 from service.memory.recorder import Recorder
-from service.memory.rows import AnswerRow, FeedbackRow, SwitchRow, opaque
+from service.memory.rows import FeedbackRow, SwitchRow, opaque
 from service.memory.store import Kept, Store, StoreError, StoreFailed, StoreTooNew
 from service.memory.upkeep import retention_start
 from service.memory.writer import Counted, Writer
@@ -27,12 +27,14 @@ from service.metrics import Metrics
 
 __all__ = ["Memory"]
 
+T = TypeVar("T")
+
 # No card waits longer for what was answered before, in seconds.
-_RECALL_S = 0.1
+_READ_S = 0.1
 _PAUSE_S = 1.0
 _FEEDBACK_S = 5.0
 _COMMIT_S = 0.25
-_FIRST_PRUNE_S, _PRUNE_S = 600.0, 86_400.0
+_FIRST_PRUNE_S, _DAY_S = 600.0, 86_400.0
 
 
 class Memory:
@@ -47,9 +49,11 @@ class Memory:
         commit_calls: bool = False,
         retention_days: int | None = None,
         switch_file: Path | None = None,
+        daily: Callable[[], None] | None = None,
     ) -> None:
         """`commit_calls` makes an answer wait until its record is committed, but not for long. Once a day
-        records older than `retention_days` are deleted. `switch_file` is the file of kill switches.
+        records older than `retention_days` are deleted. `switch_file` is the file of kill
+        switches. `daily` is called at the start and once a day.
         """
         self.store = store
         self.pseudonyms = pseudonyms
@@ -59,9 +63,10 @@ class Memory:
         self.switches = Switches(store, switch_file)
         self._retention_days = retention_days
         self._prune_at = time.monotonic() + _FIRST_PRUNE_S
+        self._daily, self._daily_at = daily, 0.0
         self._started = False
         self._readers = ThreadPoolExecutor(1, "memory-reader")
-        self._late: Future[list[AnswerRow]] | None = None
+        self._late: Future[Any] | None = None
         self._resume_at = 0.0
 
     def start(self) -> None:
@@ -90,27 +95,24 @@ class Memory:
 
     # -- on the way of a call ----------------------------------------------------------------------
 
-    async def recall(self, client: str, patient_id: str, now: float) -> list[AnswerRow]:
-        """What was answered for a patient in the last 30 days; nothing when that cannot be said in time."""
+    async def read(self, query: Callable[[Store], T]) -> T | None:
+        """What `query` reads from the store; None when that cannot be had in time."""
         self.start()
-        patients = self.pseudonyms.every(client, patient_id)
-        since = now - QUIET.total_seconds()
         try:
-            if self.store.inline:
-                return self.store.answers(patients, since)
-            return await self._read_beside(patients, since)
+            return query(self.store) if self.store.inline else await self._read_beside(query)
         except StoreError:
             self.metrics.recall_failed()
             self._resume_at = time.monotonic() + _PAUSE_S
-            return []
+            return None
 
-    async def _read_beside(self, patients: Sequence[str], since: float) -> list[AnswerRow]:
+    async def _read_beside(self, query: Callable[[Store], T]) -> T:
+        """Read in the reader's thread. While a read hangs, or just after one failed, none is begun."""
         hangs = self._late is not None and not self._late.done()
         if hangs or time.monotonic() < self._resume_at:
             raise StoreFailed("reading has just failed")
-        future = self._readers.submit(self.store.answers, patients, since)
+        future = self._readers.submit(query, self.store)
         try:
-            async with asyncio.timeout(_RECALL_S):
+            async with asyncio.timeout(_READ_S):
                 return await asyncio.wrap_future(future)
         except TimeoutError as error:
             self._late = future
@@ -179,8 +181,11 @@ class Memory:
         self.metrics.store(writer.failing is None, writer.waiting, writer.lost, writer.failures)
         if self.switches.due():
             self.switches.refresh()
+        if self._daily is not None and time.monotonic() >= self._daily_at:
+            self._daily_at = time.monotonic() + _DAY_S
+            self._daily()
         if self._retention_days is not None and time.monotonic() >= self._prune_at:
-            self._prune_at = time.monotonic() + _PRUNE_S
+            self._prune_at = time.monotonic() + _DAY_S
             pruned = self.store.prune(retention_start(time.time(), self._retention_days))
             logger().info("pruned", count=pruned.calls)
 

@@ -1,6 +1,7 @@
 """From settings to a Memory: which store, which keys."""
 
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 
 from service.memory.killswitch import FILE
@@ -14,8 +15,11 @@ from service.settings import Settings
 __all__ = ["open_memory", "open_store", "pseudonyms"]
 
 
-def open_memory(settings: Settings, metrics: Metrics) -> Memory:
-    """The memory of a worker. Raises OSError when the patient key cannot be read or made."""
+def open_memory(settings: Settings, metrics: Metrics, daily: Callable[[], None] | None = None) -> Memory:
+    """The memory of a worker. `daily` is called at the start and once a day.
+
+    Raises OSError when the patient key cannot be read or made.
+    """
     return Memory(
         open_store(settings),
         pseudonyms(settings),
@@ -23,6 +27,7 @@ def open_memory(settings: Settings, metrics: Metrics) -> Memory:
         commit_calls=settings.durability != "async",
         retention_days=settings.retention_days,
         switch_file=settings.state_dir / FILE if settings.state_dir is not None else None,
+        daily=daily,
     )
 
 

@@ -30,6 +30,9 @@ __all__ = [
     "REPORT_SPENT",
     "REPORT_STATES",
     "SET_STATE",
+    "SHOWN_AT",
+    "SHOWN_IN",
+    "SHOWN_TO",
     "SWITCHES",
     "UNSETTLED",
 ]
@@ -72,6 +75,9 @@ ANSWERS = (
     "SELECT rule, at, outcome, urgency, clinician, fingerprint FROM answers"
     " WHERE patient IN ({marks}) AND at >= ?"
 )
+SHOWN_AT = "SELECT rule, fingerprint FROM cards WHERE encounter = ? AND hook = ? AND at >= ? ORDER BY at"
+SHOWN_TO = "SELECT COUNT(DISTINCT card) FROM cards WHERE clinician = ? AND at >= ?"
+SHOWN_IN = "SELECT COUNT(DISTINCT card) FROM cards WHERE encounter = ?"
 SWITCHES = f"SELECT {_columns(SwitchRow)} FROM switches ORDER BY id"
 BUNDLES = f"SELECT {_columns(BundleRow)} FROM bundles"
 CALLS = f"SELECT id, {_columns(CallRow)} FROM calls WHERE at >= ? AND at < ? AND id > ? ORDER BY id LIMIT ?"

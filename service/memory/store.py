@@ -198,6 +198,24 @@ class Store(ABC):
             cursor.execute(self._sql(sql.ANSWERS.format(marks=marks)), (*patients, since))
             return [AnswerRow(*row) for row in cursor.fetchall()]
 
+    def shown_at(self, hook: str, encounter: str, since: float) -> dict[str, str]:
+        """Rule -> fingerprint of what was shown at a hook of an encounter since a time, the newest of each."""
+        with self.reading() as cursor:
+            cursor.execute(self._sql(sql.SHOWN_AT), (encounter, hook, since))
+            return dict(cursor.fetchall())
+
+    def shown_to(self, clinician: str, since: float) -> int:
+        """How many cards a clinician was shown since a time."""
+        with self.reading() as cursor:
+            cursor.execute(self._sql(sql.SHOWN_TO), (clinician, since))
+            return int(cursor.fetchone()[0])
+
+    def shown_in(self, encounter: str) -> int:
+        """How many cards were shown in an encounter."""
+        with self.reading() as cursor:
+            cursor.execute(self._sql(sql.SHOWN_IN), (encounter,))
+            return int(cursor.fetchone()[0])
+
     def switches(self) -> list[SwitchRow]:
         """Every throw of a kill switch, oldest first: the last one of a target says how it stands."""
         with self.reading() as cursor:

@@ -130,7 +130,9 @@ class Writer:
             logger().error("memory-fault", exc_info=error)
 
     def _turn(self) -> None:
-        jobs = [self._jobs.popleft() for _ in range(len(self._jobs))]
+        taken = [self._jobs.popleft() for _ in range(len(self._jobs))]
+        # From here on nobody who stopped waiting can take a job back.
+        jobs = [job for job in taken if job[1].set_running_or_notify_cancel()]
         self._take()
         try:
             if self._waiting or jobs or time.monotonic() < self._settle_until:

@@ -8,7 +8,7 @@ from rules.engine.bundle import check, load
 from rules.engine.documents import read_text
 from rules.engine.errors import BundleError
 from rules.engine.overlay import Overlay, RuleSettings, UpperLimit, parse_overlay
-from tests.rules.bundles import bundle, write
+from tests.rules.bundles import CANCER, RULE, bundle, write
 
 SITE = """\
 schema_version: 1

@@ -58,6 +58,8 @@ sa.Table(
     *map(_text, ("version", "urgency", "role", "mode", "fingerprint")),
     sa.Index("cards_at", "at"),
     sa.Index("cards_instance", "instance"),
+    sa.Index("cards_clinician", "clinician", "at"),
+    sa.Index("cards_encounter", "encounter"),
 )
 
 sa.Table(

@@ -192,6 +192,8 @@ def test_of_two_reports_of_one_examination_the_more_serious_counts() -> None:
         (condition(codes.BONE_METASTASIS, recorded=20, encounter={"reference": "Encounter/e2"}), None),
         (condition(codes.BONE_METASTASIS, recorded=20, verification="provisional", **LATER), None),
         (condition(codes.BONE_METASTASIS, **LATER), None),
+        # Worn joints beside a report nobody coded do not make the report clean.
+        (condition(codes.SPONDYLOSIS, recorded=20, **LATER), None),
     ],
 )
 def test_a_diagnosis_of_the_same_visit_says_what_an_uncoded_report_led_to(

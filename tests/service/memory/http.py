@@ -7,10 +7,12 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
+import pytest
 
 from service import app as application
 from service.app import create_app
 from service.desk import Desk
+from service.knowledge import Knowledge
 from service.settings import Settings
 from tests.service.calls import bundled_knowledge, call_body
 from tests.service.facts.build import NOW, Json, bundle
@@ -60,9 +62,12 @@ def prefetch(resources: tuple[Json, ...]) -> Mapping[str, Json | None]:
 
 
 @asynccontextmanager
-async def site(monkeypatch: Any, **settings: Any) -> AsyncIterator[Site]:
+async def site(
+    monkeypatch: pytest.MonkeyPatch, knowledge: Knowledge | None = None, **settings: Any
+) -> AsyncIterator[Site]:
     """A worker with these settings. Its clock stands at `now` of the Site."""
-    desk = Desk(Settings(**{"auth": False, "log_level": "error", **settings}), bundled_knowledge())
+    chosen = Settings(**{"auth": False, "log_level": "error", **settings})
+    desk = Desk(chosen, knowledge or bundled_knowledge())
     transport = httpx.ASGITransport(app=create_app(desk.settings, desk))
     async with httpx.AsyncClient(transport=transport, base_url="http://tocsin.test") as client:
         worker = Site(desk, client)

@@ -62,7 +62,7 @@ async def test_what_cannot_be_read_now_can_be_asked_for_later(
 @pytest.mark.parametrize(("method", "path"), [("GET", f"/decisions/{uuid4()}"), ("GET", "/admin/switches"), ("POST", "/admin/switches")])  # fmt: skip
 async def test_a_wrong_token_opens_nothing(worker: Site, method: str, path: str) -> None:
     for token in ("", "wrong", TOKEN[:-1], "é"):
-        headers = {"Authorization": f"Bearer {token}".encode()}
+        headers = {b"Authorization": f"Bearer {token}".encode()}
         reply = await worker.client.request(method, path, headers=headers)
         assert (reply.status_code, reply.content) == (401, b"")
     assert (await worker.client.request(method, path)).status_code == 401

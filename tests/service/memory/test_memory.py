@@ -12,10 +12,12 @@ from hooks.feedback import parse as parse_feedback
 from service.errors import Overloaded
 from service.memory import memory as memory_module
 from service.memory.memory import Memory
+from service.memory.rows import AnswerRow
 from service.memory.sqlite import SqliteStore
-from service.memory.store import LEVEL, StoreFailed
+from service.memory.store import LEVEL, Batch, StoreFailed
 from service.metrics import Metrics
-from tests.service.memory.samples import AT, CLIENT, PSEUDONYMS, answer_on, batch_of, record
+from tests.service.facts.build import PATIENT
+from tests.service.memory.samples import AT, CLIENT, PSEUDONYMS, answer_on, batch_of, call_row, record
 
 ANSWER = answer_on(*record())
 CARD = ANSWER.cards[0].uuid
@@ -23,6 +25,11 @@ CARD = ANSWER.cards[0].uuid
 
 def memory_of(store: SqliteStore, **options: Any) -> Memory:
     return Memory(store, PSEUDONYMS, Metrics(), **options)
+
+
+async def recall(memory: Memory) -> list[AnswerRow]:
+    patients = PSEUDONYMS.every(CLIENT, PATIENT)
+    return await memory.read(lambda store: store.answers(patients, 0)) or []
 
 
 class Broken(SqliteStore):
@@ -54,7 +61,7 @@ async def test_a_call_and_its_feedback_are_kept() -> None:
     await memory.keep(ANSWER, CLIENT)
     kept = await memory.feedback(batch_of(CARD), CLIENT, AT)
     assert list(kept.states.values()) == ["known"]
-    (found,) = await memory.recall(CLIENT, "p1", AT)
+    (found,) = await recall(memory)
     assert (found.rule, found.outcome) == ("cancer-history-new-back-pain", "overridden")
     assert memory.standing() == {"store": "ok", "waiting": 0, "lost": 0}
     assert memory.warnings() == []
@@ -98,7 +105,7 @@ async def test_with_commit_the_record_is_there_when_keeping_ends() -> None:
 async def test_a_store_that_cannot_be_opened_fails_no_call_and_is_told() -> None:
     memory = memory_of(Broken())
     await memory.keep(ANSWER, CLIENT)
-    assert await memory.recall(CLIENT, "p1", AT) == []
+    assert await recall(memory) == []
     with pytest.raises(Overloaded):
         await memory.feedback(batch_of(CARD), CLIENT, AT)
     assert not await memory.settle()
@@ -128,12 +135,12 @@ async def test_a_store_of_a_newer_version_is_left_alone_and_named(tmp_path: Path
 
 
 async def test_a_read_that_hangs_holds_up_one_call_and_not_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory_module, "_RECALL_S", 0.02)
+    monkeypatch.setattr(memory_module, "_READ_S", 0.02)
     store = Slow()
     memory = memory_of(store)
     for _ in range(3):
         started = time.perf_counter()
-        assert await memory.recall(CLIENT, "p1", AT) == []
+        assert await recall(memory) == []
         assert time.perf_counter() - started < 0.5
     assert store.asked == 1
     store.gate.set()
@@ -141,7 +148,7 @@ async def test_a_read_that_hangs_holds_up_one_call_and_not_the_next(monkeypatch:
     monkeypatch.setattr(memory, "_resume_at", 0.0)
     end = time.monotonic() + 5
     while store.asked < 2 and time.monotonic() < end:
-        await memory.recall(CLIENT, "p1", AT)
+        await recall(memory)
     assert store.asked == 2
     await memory.aclose()
 
@@ -160,3 +167,28 @@ async def test_an_unused_memory_opens_nothing(tmp_path: Path) -> None:
     memory = memory_of(SqliteStore(tmp_path / "tocsin.sqlite"))
     await memory.aclose()
     assert list(tmp_path.iterdir()) == []
+
+
+async def test_someone_who_stops_waiting_does_not_hold_up_the_writer() -> None:
+    memory = memory_of(SqliteStore(None))
+    await memory.keep(ANSWER, CLIENT)
+    assert not await memory.settle(0.0)
+    assert await memory.settle(5.0)
+    assert memory.store.count(0, 1e12) == 1
+    assert memory.warnings() == []
+    await memory.aclose()
+
+
+async def test_once_a_day_what_is_too_old_goes_and_the_desk_is_reminded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(memory_module, "_FIRST_PRUNE_S", 0.0)
+    reminded: list[int] = []
+    store = SqliteStore(None)
+    store.open()
+    store.write(Batch(calls=[call_row(at=time.time() - 40 * 86_400), call_row(at=time.time())]))
+    memory = memory_of(store, retention_days=31, daily=lambda: reminded.append(1))
+    for _ in range(3):
+        await memory.settle()
+    assert (store.count(0, 1e12), reminded) == (1, [1])
+    await memory.aclose()

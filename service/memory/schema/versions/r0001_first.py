@@ -53,6 +53,8 @@ def _decisions() -> None:
     )
     op.create_index("cards_at", "cards", ["at"])
     op.create_index("cards_instance", "cards", ["instance"])
+    op.create_index("cards_clinician", "cards", ["clinician", "at"])
+    op.create_index("cards_encounter", "cards", ["encounter"])
 
 
 def _feedback() -> None:

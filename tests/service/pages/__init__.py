@@ -1,0 +1,1 @@
+"""Tests of service.pages: through the application, and in a real browser."""

@@ -1,0 +1,268 @@
+"""The playground: from a patient, a request or a Bundle to the card and every reason; nothing is kept."""
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+from rules.engine import bundled_root
+from service import demo
+from service.pages.inputs import HOOKS
+from service.pages.playground import PROFILES
+from service.settings import Settings
+from tests.service.facts.build import NOW, ago, bundle, condition, lab, patient
+from tests.service.pages.visits import Seen, form, visitor
+
+ESR = "esr-crp-markedly-raised-persistent-pain"
+CANARY = "Zzyzx-Canary"
+
+
+def yaml_of(rule_id: str) -> str:
+    return (bundled_root() / "catalogue" / rule_id / "rule.yaml").read_text("utf-8")
+
+
+async def got(path: str, **settings: Any) -> httpx.Response:
+    async with visitor(Settings(auth=False, log_level="error", **settings)) as client:
+        return await client.get(path)
+
+
+async def posted(**fields: str) -> httpx.Response:
+    async with visitor() as client:
+        return await client.post("/playground", **form(**fields))
+
+
+def record(**names: str) -> str:
+    """A Bundle of a person whose ESR is high for the length of their pain."""
+    person = {**patient(), "name": [{"family": names.get("family", "Roe")}]}
+    pain = condition("low-back-pain", onset=ago(60))
+    return json.dumps(bundle(person, pain, lab("esr", 90, "mm/h")))
+
+
+@pytest.mark.parametrize("one", demo.load(), ids=lambda one: one.id)
+async def test_a_bundled_patient_is_one_link_away_from_the_cards(one: demo.Patient) -> None:
+    async with visitor() as client:
+        start = Seen(await client.get("/playground"))
+        assert f"./playground?patient={one.id}" in start.links
+        answer = await client.get(f"/playground?patient={one.id}")
+    page = Seen(answer)
+    assert answer.status_code == 200
+    assert one.story in page.text
+    assert page.tags.count("article") == len(one.expect)
+    assert ("That is no all-clear" in page.text) == (not one.expect)
+    for rule in one.expect:
+        assert f"./rules/{rule}" in page.links
+
+
+async def test_a_result_has_criteria_facts_data_and_times() -> None:
+    page = Seen(await got("/playground?patient=demo-cord"))
+    for said in (
+        "1 card at patient-view",
+        "true: Cancer now or before cancer.any : yes (",
+        "Condition/demo-cord-0",
+        "unknown: Sciatica or radicular pain is current",
+        "folded",
+        "Would fire if",
+        "conditions : given, 3 resources",
+        "studies : empty",
+        "total ",
+        '"hookInstance"',
+    ):
+        assert said in page.text
+    assert {"v-true", "v-false", "v-unknown"} <= set(page.values("li", "class"))
+
+
+async def test_silence_shows_what_was_nearest() -> None:
+    page = Seen(await got("/playground?patient=demo-quiet"))
+    assert "No cards at patient-view" in page.text
+    assert page.text.index("Nearest to firing") < page.text.index("The other rules")
+
+
+async def test_who_is_not_covered_is_told_so() -> None:
+    assert "no current" in Seen(await got("/playground?patient=demo-no-pain")).text.lower()
+
+
+async def test_a_result_that_cannot_be_read_and_a_malformed_resource_are_named() -> None:
+    assert "Could not be read: crp 88" in Seen(await got("/playground?patient=demo-no-unit")).text
+    given = json.loads(record())
+    given["entry"].append({"resource": {"resourceType": "Condition", "id": "bad", "code": 7}})
+    given["entry"].append({"resource": {**condition("low-back-pain"), "subject": {"reference": "Patient/x"}}})
+    page = Seen(await posted(data=json.dumps(given)))
+    assert "Malformed: Condition in conditions" in page.text
+    assert "Of another patient, left out: 1" in page.text
+
+
+async def test_a_pasted_bundle_and_an_uploaded_one_give_the_same_card() -> None:
+    pasted = Seen(await posted(data=record()))
+    async with visitor() as client:
+        file = {"file": ("r.json", record().encode(), "application/json")}
+        uploaded = Seen(await client.post("/playground", data={"data": ""}, files=file))
+    assert pasted.tags.count("article") == uploaded.tags.count("article") == 1
+    assert "ESR 90 mm/h" in pasted.text
+    assert '"hookInstance"' not in pasted.text
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+async def test_a_patient_can_be_tried_at_every_hook(hook: str) -> None:
+    page = Seen(await posted(patient="demo-cord", hook=hook))
+    assert f"1 card at {hook}" in page.text
+
+
+async def test_a_draft_order_is_ordered() -> None:
+    page = Seen(await posted(patient="demo-cord", order="mri-whole-spine-stat"))
+    assert "at order-select" in page.text
+    assert "orders.draft" in page.text
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+async def test_a_card_is_shown_as_the_ehr_shows_it(profile: str) -> None:
+    page = Seen(await posted(patient="demo-cord", profile=profile))
+    assert f"cards p-{profile}" in page.values("div", "class")
+    assert "Now: this may be spinal cord compression" in page.text
+    assert "<p>" not in page.text
+    assert ("Reason: Possible metastatic" in page.text) == (profile == "epic")
+    assert "**" not in page.text
+
+
+async def test_an_unknown_profile_is_the_generic_one() -> None:
+    assert "cards p-generic" in Seen(await posted(patient="demo-cord", profile="abacus")).values("div", "class")
+
+
+@pytest.mark.parametrize(
+    ("fields", "says", "code"),
+    [
+        ({"data": "{"}, "The text is not JSON", ""),
+        ({"data": "{}"}, "neither a hook request", ""),
+        ({"data": '{"hook": "x", "context": {}}'}, "hook", "hook-unknown"),
+        ({"data": '{"hook": "patient-view", "context": {"patientId": "p"}}'}, "neither sent", "data-unavailable"),
+        ({"data": "[" * 2000}, "not JSON", ""),
+    ],
+)
+async def test_what_cannot_be_answered_is_told_and_kept_in_the_form(
+    fields: dict[str, str], says: str, code: str
+) -> None:
+    answer = await posted(**fields)
+    page = Seen(answer)
+    assert answer.status_code in (400, 412)
+    assert says in page.text
+    assert page.values("div", "role") == ["alert"]
+    assert code in page.text
+    assert fields["data"] in page.text
+
+
+async def test_an_empty_form_is_the_page_itself() -> None:
+    answer = await posted()
+    assert answer.status_code == 200
+    assert "Made-up patients" in Seen(answer).text
+
+
+# -- a rule with other text --------------------------------------------------------------------------
+
+
+async def test_a_rules_text_is_loaded() -> None:
+    page = Seen(await got(f"/playground?patient=demo-esr&rule={ESR}"))
+    assert f"id: {ESR}" in page.text
+    assert "Run with your text" not in page.text
+    loaded = Seen(await posted(rule=ESR, load="1", text="of another rule"))
+    assert f"id: {ESR}" in loaded.text
+
+
+async def test_an_edited_rule_runs_and_its_cases_with_it() -> None:
+    text = yaml_of(ESR).replace("{value: 50.0,", "{value: 80.0,", 1)
+    assert text != yaml_of(ESR)
+    page = Seen(await posted(patient="demo-esr", rule=ESR, text=text))
+    assert f"Run with your text of {ESR}" in page.text
+    assert "cases: 2" in page.text
+    assert "expected fired, got not-" in page.text
+    assert f"./rules/{ESR}" not in [link for link in page.links if link.endswith(ESR)][:0]
+    assert "ESR of 80 mm/h or more within 90 days" in page.text
+    assert "ESR of 50" not in Seen(await got(f"/rules/{ESR}")).text.replace("ESR of 50 mm/h or more", "", 1)
+
+
+async def test_what_lint_says_stands_at_its_line() -> None:
+    text = yaml_of(ESR).replace("labs.esr.value >=", "labs.ers.value >=")
+    answer = await posted(patient="demo-esr", rule=ESR, text=text)
+    page = Seen(answer)
+    (line,) = (number for number, one in enumerate(text.split("\n"), 1) if "labs.ers.value" in one)
+    assert answer.status_code == 400
+    assert page.values("a", "data-line") == [str(line)]
+    assert "did you mean labs.esr.value?" in page.text
+    assert "article" not in page.tags
+
+
+async def test_text_without_a_rule_is_not_run() -> None:
+    page = Seen(await posted(patient="demo-esr", text="id: x", rule="no-such-rule"))
+    assert "Run with your text" not in page.text
+    assert page.tags.count("article") == 1
+
+
+# -- privacy -----------------------------------------------------------------------------------------
+
+
+async def test_nothing_that_is_put_in_is_logged_counted_or_stored(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    async with visitor(Settings(auth=False, log_level="debug")) as client:
+        before = (await client.get("/readyz")).json()["memory"]
+        for data in (record(family=CANARY), f'{{"{CANARY}": ', json.dumps({"hook": CANARY, "context": {}})):
+            assert CANARY in data
+            await client.post("/playground", **form(data=data, rule=ESR, text=f"# {CANARY}\n["))
+            await client.post("/playground", **form(data=data))
+        metrics = (await client.get("/metrics")).text
+        assert (await client.get("/readyz")).json()["memory"] == before
+        page = Seen(await client.post("/playground", **form(data=record(family=CANARY))))
+    assert "1 card" in page.text
+    out, err = capsys.readouterr()
+    assert CANARY not in out + err + metrics
+
+
+@pytest.mark.parametrize(
+    ("settings", "status"),
+    [({"profile": "production"}, 404), ({"profile": "production", "explain": "on"}, 200), ({"explain": "off"}, 404)],
+)
+async def test_it_is_there_where_decisions_may_be_explained(settings: dict[str, Any], status: int) -> None:
+    async with visitor(Settings(auth=False, log_level="error", **settings)) as client:
+        answers = [await client.get("/playground"), await client.post("/playground", **form(patient="demo-esr"))]
+        start = Seen(await client.get("/"))
+    assert [answer.status_code for answer in answers] == [status, status]
+    assert ("./playground" in start.links) == (status == 200)
+    if status == 404:
+        assert "explain-disabled" in Seen(answers[0]).text
+
+
+# -- hostile text ------------------------------------------------------------------------------------
+
+
+def hostile(text: str) -> str:
+    """A record with the text in every place that is free."""
+    person = {**patient(), "name": [{"text": text}]}
+    pain = condition("low-back-pain", onset=ago(60))
+    pain["code"]["text"] = text
+    odd = lab("crp", 70, "mg/L")
+    odd["valueQuantity"] = {"value": 70, "unit": text}
+    said = lab("esr", 90, "mm/h")
+    said["note"] = [{"text": text}]
+    said["id"] = text
+    unread = {"resourceType": text, "id": text}
+    return json.dumps(bundle(person, pain, odd, said, unread))
+
+
+@pytest.mark.parametrize("text", ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "{{7*7}}"])
+async def test_hostile_text_is_shown_as_text(text: str) -> None:
+    async with visitor() as client:
+        for data in (hostile(text), json.dumps({"hook": text, "context": {"patientId": text}})):
+            fields = dict.fromkeys(("patient", "hook", "order", "rule", "profile"), text)
+            for more in ({}, {"text": text, "rule": ESR}, fields):
+                page = Seen(await client.post("/playground", **form(data=data, **more)))
+                assert page.tags.count("script") == 1
+                assert "img" not in page.tags
+                assert "49" not in page.values("textarea", "name")
+                assert not [name for _, name, _ in page.attributes if name.startswith("on")]
+        for path in ("/playground", "/rules"):
+            page = Seen(await client.get(path, params=dict.fromkeys(("patient", "rule", "q", "hook"), text)))
+            assert "img" not in page.tags
+            assert page.tags.count("script") == (path == "/playground")
+
+
+def test_the_bundled_patients_are_set_on_the_day_of_the_call() -> None:
+    assert NOW.date().isoformat() in json.dumps(demo.to_request(demo.load()[-2], NOW.date(), "i"))
