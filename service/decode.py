@@ -5,6 +5,7 @@ again with each prefetch value, and each Bundle entry, left raw and decoded on i
 reported as a Problem (never with its content) and everything else is kept.
 """
 
+import codecs
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -90,6 +91,7 @@ def decode_call(body: bytes) -> Call:
     Raises BadJson when it is not a JSON object in UTF-8 or lacks the members every call has with their types,
     JsonTooDeep when it is nested deeper than the decoder goes.
     """
+    body = body.removeprefix(codecs.BOM_UTF8)
     with _refusing():
         try:
             return Call(_ENVELOPE.decode(body))
@@ -102,6 +104,7 @@ def decode_resource(data: bytes, key: str) -> tuple[Resource | None, tuple[Probl
 
     Raises BadJson when `data` is not JSON at all.
     """
+    data = data.removeprefix(codecs.BOM_UTF8)
     with _refusing():
         try:
             return _RESOURCE.decode(data), ()

@@ -86,6 +86,8 @@ def cancers(d: Derivation) -> tuple[list[Evidence], list[Evidence], list[Evidenc
         else:
             active.append(entry)
     suspected += [entry for entry in d.record.of("suspected-cancer") if entry.present and not excluded(entry)]
+    # A suspicion that was closed has been answered, one way or the other.
+    suspected = [entry for entry in suspected if entry.active is not False and entry.end is None]
     return active, past, suspected
 
 

@@ -14,7 +14,7 @@ from rules.engine.facts import Span
 from rules.engine.spans import known_mid, less, less_or_equal
 from service.facts.derivation import Derivation
 from service.facts.meanings import OTHER_HOUR_ANALYTE
-from service.facts.results import Corrected, Result
+from service.facts.results import NO_VALUE, Corrected, Result
 
 __all__ = ["derive", "unreadable"]
 
@@ -118,7 +118,8 @@ def _results(d: Derivation, name: str, window: int) -> Iterable[Result]:
 def unreadable(d: Derivation, *, newest_only: bool) -> list[Result]:
     """Results of the last 90 days that stand but cannot be read, for the Decision and the cards.
 
-    With `newest_only` those that no later readable result of the analyte has made good.
+    With `newest_only` those that no later readable result of the analyte has made good, and that hold
+    something a person could read.
     """
     found: list[Result] = []
     for analyte in d.record.analytes:
@@ -128,7 +129,7 @@ def unreadable(d: Derivation, *, newest_only: bool) -> list[Result]:
             if result.value is not None:
                 if newest_only:
                     break
-            elif not result.pending:
+            elif not result.pending and not (newest_only and result.reason == NO_VALUE):
                 found.append(result)
     return found
 

@@ -34,6 +34,9 @@ __all__ = [
 
 _NONE: frozenset[str] = frozenset()
 
+# What somebody suggested, or could choose, has not been ordered (FHIR request-intent).
+_NOT_ORDERED = frozenset({"proposal", "directive", "option"})
+
 
 def read_medication(record: Record, resource: MedicationRequest, key: str) -> None:
     if resource.status in ("entered-in-error", "cancelled", "draft", "unknown"):
@@ -106,6 +109,8 @@ def _referenced(
 
 def read_service_request(record: Record, resource: ServiceRequest, key: str) -> None:
     if resource.status in ("entered-in-error", "revoked", "draft") or resource.doNotPerform:
+        return
+    if resource.intent in _NOT_ORDERED:
         return
     concept = concepts.concept_of(resource.code)
     sets = record.meaning(concept).sets

@@ -17,7 +17,9 @@ from service.facts import concepts
 from service.facts.dates import Calendar, Day
 from service.resources import Observation, Quantity, ReferenceRange
 
-__all__ = ["Corrected", "Result", "observed"]
+__all__ = ["NO_VALUE", "Corrected", "Result", "observed"]
+
+NO_VALUE = "no value"
 
 PENDING = frozenset({"registered", "preliminary"})
 _HIGH = frozenset({"H", "HH", "HU", ">"})
@@ -141,7 +143,7 @@ class Result:
             if self.pending:
                 return None, "pending"
             text = holder.valueString is not None or holder.valueCodeableConcept is not None
-            return None, "text, not a number" if text else "no value"
+            return None, "text, not a number" if text else NO_VALUE
         return _canonical(self.analyte, quantity, self._units)
 
     def _range(self) -> tuple[float | None, float | None]:

@@ -147,6 +147,8 @@ class Writer:
         taken: list[Counted] = []
         for _ in range(len(self._entries)):
             self._guarded(partial(self._prepare, self._entries.popleft(), taken))
+            # Let the event loop go on: else it would wait for the whole batch, up to 5 ms.
+            time.sleep(0)
         if taken:
             self._waiting.extend((bundle, call, cards) for _, bundle, call, cards in taken)
             self._guarded(partial(self._seen, taken))

@@ -218,7 +218,7 @@ async def test_feedback_is_answered_200_for_unknown_cards_and_again(caller: http
 # -- answers -----------------------------------------------------------------------------------------
 
 
-async def test_answers_hold_no_null_nothing_empty_and_no_member_that_was_not_agreed(
+async def test_answers_hold_no_null_nothing_empty_and_no_member_not_agreed(
     caller: httpx.AsyncClient,
 ) -> None:
     never = {"actionSelectionBehavior", "systemActions", "appContext", "autolaunchable", "resourceId"}

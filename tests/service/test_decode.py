@@ -1,3 +1,4 @@
+import codecs
 import json
 from typing import Any
 
@@ -44,6 +45,12 @@ def test_a_sound_call_is_decoded_in_one_pass() -> None:
     found = prefetched(call)
     assert isinstance(found["patient"], Patient)
     assert ids(found["conditions"]) == ["good"]
+
+
+def test_a_byte_order_mark_is_taken_off() -> None:
+    given = body({"conditions": bundle(GOOD)})
+    assert ids(prefetched(decode_call(codecs.BOM_UTF8 + given))["conditions"]) == ["good"]
+    assert decode_resource(codecs.BOM_UTF8 + orjson.dumps(GOOD), "conditions")[0] == Condition(id="good")
 
 
 @pytest.mark.parametrize("prefetch", [None, {}])

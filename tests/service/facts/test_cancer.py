@@ -124,6 +124,12 @@ def test_decision_19_an_unconfirmed_cancer_is_suspected(status: str) -> None:
     assert facts["cancer.prostate"] is False
 
 
+@pytest.mark.parametrize("members", [{"clinical": "resolved"}, {"abatementDateTime": ago(10)}])
+def test_a_suspicion_that_was_closed_is_none(members: dict[str, Any]) -> None:
+    suspicion = condition(codes.PROSTATE_CANCER, recorded=60, verification="provisional", **members)
+    assert facts_of([suspicion])["cancer.suspected"] is False
+
+
 def test_a_confirmed_cancer_is_not_suspected() -> None:
     assert facts_of([condition(codes.PROSTATE_CANCER, verification="confirmed")])["cancer.suspected"] is False
 

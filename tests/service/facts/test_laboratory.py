@@ -195,8 +195,10 @@ def test_decision_16_a_result_that_cannot_be_read_is_unknown_and_listed(given: J
     assert reason in fact.note
     assert fact.note
     assert derivation.facts["labs.crp.on_file"] is False
-    (result,) = unreadable(derivation, newest_only=True)
+    (result,) = unreadable(derivation, newest_only=False)
     assert (result.analyte, result.reason) == ("crp", fact.note)
+    # A card sends nobody to look for a number where none was written.
+    assert len(unreadable(derivation, newest_only=True)) == (reason != "no value")
 
 
 def test_trap_crp_without_a_unit_is_never_guessed_by_its_range() -> None:

@@ -100,6 +100,22 @@ def test_an_order_that_is_not_active(status: str) -> None:
     assert facts_of([service_request(codes.MRI_LUMBAR, 5, status=status)])["orders.active"] == []
 
 
+@pytest.mark.parametrize(
+    ("intent", "active"),
+    [
+        ("order", True),
+        ("plan", True),
+        ("filler-order", True),
+        (None, True),
+        ("proposal", False),
+        ("option", False),
+    ],
+)
+def test_what_was_only_proposed_is_no_order(intent: str | None, active: bool) -> None:
+    facts = facts_of([service_request(codes.MRI_LUMBAR, 5, intent=intent)])
+    assert facts["orders.active"] == (["imaging-mri-lumbar"] if active else [])
+
+
 def test_active_orders_are_unknown_when_orders_were_not_read() -> None:
     assert facts_of([], available=AVAILABLE - {"orders"})["orders.active"] is None
 

@@ -1,5 +1,7 @@
 """The playground: from a patient, a request or a Bundle to the card and every reason; nothing is kept."""
 
+import copy
+import datetime as dt
 import json
 from typing import Any
 
@@ -11,7 +13,7 @@ from service import demo
 from service.pages.inputs import HOOKS
 from service.pages.playground import PROFILES
 from service.settings import Settings
-from tests.service.facts.build import NOW, ago, bundle, condition, lab, patient
+from tests.service.facts.build import bundle
 from tests.service.pages.visits import Seen, form, visitor
 
 ESR = "esr-crp-markedly-raised-persistent-pain"
@@ -32,11 +34,16 @@ async def posted(**fields: str) -> httpx.Response:
         return await client.post("/playground", **form(**fields))
 
 
-def record(**names: str) -> str:
-    """A Bundle of a person whose ESR is high for the length of their pain."""
-    person = {**patient(), "name": [{"family": names.get("family", "Roe")}]}
-    pain = condition("low-back-pain", onset=ago(60))
-    return json.dumps(bundle(person, pain, lab("esr", 90, "mm/h")))
+def resources() -> list[dict[str, Any]]:
+    """The record of the bundled patient with a high ESR: person, pain, result."""
+    (one,) = (one for one in demo.load() if one.id == "demo-esr")
+    return copy.deepcopy(demo.resources(one, dt.datetime.now(dt.UTC).date()))
+
+
+def record(family: str = "Roe", *more: dict[str, Any]) -> str:
+    person, *others = resources()
+    person["name"] = [{"family": family}]
+    return json.dumps(bundle(person, *others, *more))
 
 
 @pytest.mark.parametrize("one", demo.load(), ids=lambda one: one.id)
@@ -84,10 +91,9 @@ async def test_who_is_not_covered_is_told_so() -> None:
 
 async def test_a_result_that_cannot_be_read_and_a_malformed_resource_are_named() -> None:
     assert "Could not be read: crp 88" in Seen(await got("/playground?patient=demo-no-unit")).text
-    given = json.loads(record())
-    given["entry"].append({"resource": {"resourceType": "Condition", "id": "bad", "code": 7}})
-    given["entry"].append({"resource": {**condition("low-back-pain"), "subject": {"reference": "Patient/x"}}})
-    page = Seen(await posted(data=json.dumps(given)))
+    pain = resources()[1]
+    malformed, other = {**pain, "id": "bad", "code": 7}, {**pain, "subject": {"reference": "Patient/x"}}
+    page = Seen(await posted(data=record("Roe", malformed, other)))
     assert "Malformed: Condition in conditions" in page.text
     assert "Of another patient, left out: 1" in page.text
 
@@ -98,7 +104,7 @@ async def test_a_pasted_bundle_and_an_uploaded_one_give_the_same_card() -> None:
         file = {"file": ("r.json", record().encode(), "application/json")}
         uploaded = Seen(await client.post("/playground", data={"data": ""}, files=file))
     assert pasted.tags.count("article") == uploaded.tags.count("article") == 1
-    assert "ESR 90 mm/h" in pasted.text
+    assert "ESR 72 mm/h" in pasted.text
     assert '"hookInstance"' not in pasted.text
 
 
@@ -125,7 +131,9 @@ async def test_a_card_is_shown_as_the_ehr_shows_it(profile: str) -> None:
 
 
 async def test_an_unknown_profile_is_the_generic_one() -> None:
-    assert "cards p-generic" in Seen(await posted(patient="demo-cord", profile="abacus")).values("div", "class")
+    assert "cards p-generic" in Seen(await posted(patient="demo-cord", profile="abacus")).values(
+        "div", "class"
+    )
 
 
 @pytest.mark.parametrize(
@@ -134,7 +142,11 @@ async def test_an_unknown_profile_is_the_generic_one() -> None:
         ({"data": "{"}, "The text is not JSON", ""),
         ({"data": "{}"}, "neither a hook request", ""),
         ({"data": '{"hook": "x", "context": {}}'}, "hook", "hook-unknown"),
-        ({"data": '{"hook": "patient-view", "context": {"patientId": "p"}}'}, "neither sent", "data-unavailable"),
+        (
+            {"data": '{"hook": "patient-view", "context": {"patientId": "p"}}'},
+            "neither sent",
+            "data-unavailable",
+        ),
         ({"data": "[" * 2000}, "not JSON", ""),
     ],
 )
@@ -174,9 +186,8 @@ async def test_an_edited_rule_runs_and_its_cases_with_it() -> None:
     assert f"Run with your text of {ESR}" in page.text
     assert "cases: 2" in page.text
     assert "expected fired, got not-" in page.text
-    assert f"./rules/{ESR}" not in [link for link in page.links if link.endswith(ESR)][:0]
     assert "ESR of 80 mm/h or more within 90 days" in page.text
-    assert "ESR of 50" not in Seen(await got(f"/rules/{ESR}")).text.replace("ESR of 50 mm/h or more", "", 1)
+    assert "ESR of 50 mm/h or more within 90 days" in Seen(await got(f"/rules/{ESR}")).text
 
 
 async def test_what_lint_says_stands_at_its_line() -> None:
@@ -218,11 +229,18 @@ async def test_nothing_that_is_put_in_is_logged_counted_or_stored(
 
 @pytest.mark.parametrize(
     ("settings", "status"),
-    [({"profile": "production"}, 404), ({"profile": "production", "explain": "on"}, 200), ({"explain": "off"}, 404)],
+    [
+        ({"profile": "production"}, 404),
+        ({"profile": "production", "explain": "on"}, 200),
+        ({"explain": "off"}, 404),
+    ],
 )
 async def test_it_is_there_where_decisions_may_be_explained(settings: dict[str, Any], status: int) -> None:
     async with visitor(Settings(auth=False, log_level="error", **settings)) as client:
-        answers = [await client.get("/playground"), await client.post("/playground", **form(patient="demo-esr"))]
+        answers = [
+            await client.get("/playground"),
+            await client.post("/playground", **form(patient="demo-esr")),
+        ]
         start = Seen(await client.get("/"))
     assert [answer.status_code for answer in answers] == [status, status]
     assert ("./playground" in start.links) == (status == 200)
@@ -235,16 +253,13 @@ async def test_it_is_there_where_decisions_may_be_explained(settings: dict[str, 
 
 def hostile(text: str) -> str:
     """A record with the text in every place that is free."""
-    person = {**patient(), "name": [{"text": text}]}
-    pain = condition("low-back-pain", onset=ago(60))
+    person, pain, esr = resources()
+    person["name"] = [{"text": text}]
     pain["code"]["text"] = text
-    odd = lab("crp", 70, "mg/L")
-    odd["valueQuantity"] = {"value": 70, "unit": text}
-    said = lab("esr", 90, "mm/h")
-    said["note"] = [{"text": text}]
-    said["id"] = text
-    unread = {"resourceType": text, "id": text}
-    return json.dumps(bundle(person, pain, odd, said, unread))
+    unread = {**copy.deepcopy(esr), "id": text, "valueQuantity": {"value": 70, "unit": text, "code": text}}
+    esr["note"] = [{"text": text}]
+    esr["code"]["text"] = text
+    return json.dumps(bundle(person, pain, esr, unread, {"resourceType": text, "id": text}))
 
 
 @pytest.mark.parametrize("text", ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "{{7*7}}"])
@@ -262,7 +277,3 @@ async def test_hostile_text_is_shown_as_text(text: str) -> None:
             page = Seen(await client.get(path, params=dict.fromkeys(("patient", "rule", "q", "hook"), text)))
             assert "img" not in page.tags
             assert page.tags.count("script") == (path == "/playground")
-
-
-def test_the_bundled_patients_are_set_on_the_day_of_the_call() -> None:
-    assert NOW.date().isoformat() in json.dumps(demo.to_request(demo.load()[-2], NOW.date(), "i"))
