@@ -31,7 +31,7 @@ from service.resources import Resource
 
 __all__ = ["POLICY_FACTS", "Answer", "Call", "Considered", "conclude", "consider", "decide", "explanation"]
 
-# Facts that coverage and suppression read, whatever the rules of the hook read.
+# Facts that coverage, suppression and every card read, whatever the rules of the hook read.
 POLICY_FACTS = frozenset(
     {
         "person.age",
@@ -48,6 +48,7 @@ POLICY_FACTS = frozenset(
         "care.palliative",
         "care.known_and_managed",
         "care.cancer_referral_active",
+        "cancer.suspected",
         "imaging.studies",
         "orders.active",
         "orders.draft",
@@ -74,7 +75,7 @@ _DATA = {
 
 class Call(msgspec.Struct, frozen=True):
     """What the hook said: `hook` is the one the rules run for, `instance` its hookInstance, `now` an aware
-    time.
+    time, `fhir_server` the base the data is said to come from.
     """
 
     hook: str
@@ -82,6 +83,7 @@ class Call(msgspec.Struct, frozen=True):
     context: Context[Resource]
     now: dt.datetime
     public_url: str = ""
+    fhir_server: str = ""
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -229,6 +231,7 @@ def explanation(answer: Answer) -> dict[str, Any]:
             "problems": msgspec.to_builtins(answer.problems),
             "unreadable": [_unread(result) for result in unreadable(answer.derivation, newest_only=False)],
             "otherPatient": dict(Counter(answer.dropped)),
+            "otherServers": _others(answer),
             "uncoded": {
                 "counts": dict(answer.uncoded),
                 "says": f"uncoded: {sum(answer.uncoded.values())} entries not read",
@@ -248,6 +251,12 @@ def _lacking(key: str, outcome: Outcome) -> str:
 def _ended(outcome: Outcome) -> dict[str, Any]:
     """How a key ended, and in words why something is missing."""
     return {**msgspec.to_builtins(outcome), "says": outcome.says()}
+
+
+def _others(answer: Answer) -> list[str]:
+    """Servers other than the call's own that references to the patient name (decision 35)."""
+    own = answer.call.fhir_server.rstrip("/")
+    return sorted(answer.derivation.record.bases - {own})
 
 
 def _unread(result: Result) -> dict[str, Any]:

@@ -38,6 +38,7 @@ _IONISING = frozenset({"xray", "ct", "nuclear", "pet", "dxa"})
 _NAMESPACE = uuid.UUID("6f0b6c9e-6a5d-5f0e-9b0a-3c1f2f7b9e11").bytes
 _MOST_UNREAD = 3
 _LONGEST_RAW = 40
+_ON_EVERY_CARD = ("cancer.suspected",)
 _MOST_STUDIES = 2
 _MODALITIES = {
     "mri": "MRI",
@@ -134,7 +135,8 @@ class Writer:
         text = rule.card[worded_at(self.decision, rule.id)]
         consider = _bullets(self._filled(line, rule) for line in text.consider)
         parts = [f"**{self._filled(text.lead, rule)}**", consider]
-        because = [line for name in rule.show if (line := self._because(name))]
+        names = dict.fromkeys((*rule.show, *_ON_EVERY_CARD))
+        because = [line for name in names if (line := self._because(name))]
         if because:
             parts.append(f"Why: {'; '.join(because)}.")
         if outcome.lowered is not None:

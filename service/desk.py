@@ -36,6 +36,7 @@ from service.memory.restraint import Caps, Restraint
 from service.metrics import Metrics
 from service.prefetch import Gathered, gather
 from service.queries import Query, plan
+from service.release import in_release
 from service.resources import Resource
 from service.settings import Settings
 from service.trust import Caller, Client, Gate, Throttle, TrustOptions, open_gate
@@ -147,12 +148,11 @@ class Desk:
         gathered = await self._gather(name, envelope, hook, context, caller.client, problems, started)
         fetched = time.perf_counter()
         public = self.settings.base_url if self.settings.base_url.startswith("https:") else ""
-        considered = consider(
-            self.knowledge, Call(name, envelope.hookInstance, context, now, public), gathered
-        )
+        asked = Call(name, envelope.hookInstance, context, now, public, envelope.fhirServer or "")
+        considered = consider(self.knowledge, asked, gathered)
         await self._restraint.apply(considered.decision, considered.call, caller.client.id)
         answered = conclude(self.knowledge, considered)
-        cards = adapt(answered.cards, caller.client)
+        cards = adapt(in_release(answered.cards, gathered.version), caller.client)
         spent = {
             "decode": (decoded - started) * 1000,
             "fetch": (fetched - decoded) * 1000,

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from rules.engine.facts import Span
-from service.resources import Period
+from service.datatypes import Period
 
 __all__ = ["MIDDLE_DECIDES", "Calendar", "Day"]
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from rules.engine.facts import Source
+from service.datatypes import CodeableConcept, Quantity
 from service.facts import concepts
 from service.facts.dates import Day
 from service.facts.entries import Evidence
@@ -35,7 +36,6 @@ from service.facts.results import observed
 from service.resources import (
     Appointment,
     CarePlan,
-    CodeableConcept,
     Condition,
     DiagnosticReport,
     Encounter,
@@ -47,7 +47,6 @@ from service.resources import (
     Observation,
     Patient,
     Procedure,
-    Quantity,
     QuestionnaireResponse,
     Resource,
     ServiceRequest,

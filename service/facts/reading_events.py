@@ -6,6 +6,7 @@ Statuses that mean "this never stood" are left out. Source: facts.yaml conventio
 from typing import Any
 
 from rules.engine.facts import Source
+from service.datatypes import Reference
 from service.facts import concepts
 from service.facts.dates import Day
 from service.facts.entries import Evidence, Imaging
@@ -18,7 +19,6 @@ from service.resources import (
     Flag,
     ImagingStudy,
     Procedure,
-    Reference,
 )
 
 __all__ = [

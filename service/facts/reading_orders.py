@@ -7,17 +7,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from rules.engine.facts import Source
+from service.datatypes import CodeableConcept, Reference
 from service.facts import concepts
 from service.facts.dates import Day
 from service.facts.entries import Evidence, Medicine, Order
 from service.facts.record import Record
 from service.resources import (
-    CodeableConcept,
     Dispense,
     Medication,
     MedicationRequest,
     MedicationStatement,
-    Reference,
     Resource,
     ServiceRequest,
     Task,

@@ -77,6 +77,8 @@ class Record:
         self.uncoded: Counter[str] = Counter()
         self._subjects: dict[str, bool] = {}
         self._urls: dict[str, str] = {}
+        # Servers named by absolute references to the patient.
+        self.bases: set[str] = set()
 
     def of(self, *sets: str) -> list[Evidence]:
         """Evidence in any of the sets, each entry once, in the order it was read."""
@@ -196,6 +198,8 @@ class Record:
                 f"urn:oid:{self.patient_id}",
             )
             self._subjects[reference] = known
+            if known and "://" in reference:
+                self.bases.add(reference.rpartition("/Patient/")[0])
         return known
 
     def target(self, reference: Reference | None) -> str:

@@ -13,9 +13,10 @@ from typing import Any
 from rules.engine.facts import Source, Span
 from rules.engine.spans import less
 from rules.engine.units import Units
+from service.datatypes import Quantity, ReferenceRange
 from service.facts import concepts
 from service.facts.dates import Calendar, Day
-from service.resources import Observation, Quantity, ReferenceRange
+from service.resources import Observation
 
 __all__ = ["NO_VALUE", "Corrected", "Result", "observed"]
 

@@ -102,7 +102,6 @@ class Memory:
             return query(self.store) if self.store.inline else await self._read_beside(query)
         except StoreError:
             self.metrics.recall_failed()
-            self._resume_at = time.monotonic() + _PAUSE_S
             return None
 
     async def _read_beside(self, query: Callable[[Store], T]) -> T:
@@ -114,9 +113,10 @@ class Memory:
         try:
             async with asyncio.timeout(_READ_S):
                 return await asyncio.wrap_future(future)
-        except TimeoutError as error:
+        except (TimeoutError, StoreError) as error:
             self._late = future
-            raise StoreFailed("reading takes too long") from error
+            self._resume_at = time.monotonic() + _PAUSE_S
+            raise StoreFailed("reading failed or takes too long") from error
 
     async def keep(self, answered: Answer, client: str) -> None:
         """Queue the record of a call."""
@@ -195,7 +195,8 @@ _SYSTEM = re.compile(r"(?:https?://|urn:|com\.epic\.)[A-Za-z0-9./:_-]{1,160}\Z")
 
 
 def _matching(pattern: re.Pattern[str], text: str | None) -> str:
-    """A code as it is kept: one that does not look like a code may be anything, and is only said to be there."""
+    """A code as it is kept: one that does not look like a code may be anything, and is only said to be there.
+    """
     if text is None:
         return ""
     return text if pattern.match(text) else "other"

@@ -30,6 +30,7 @@ QUEUE = 2_000
 """Most answers that wait for the thread. An answer is large until it is made into rows."""
 
 _RETRY_S = (0.1, 5.0)
+_AT_ONCE = 8
 # How long feedback may come before its card, which another worker has not written yet.
 _SETTLE_S = 60.0
 _SETTLE_AGAIN_S = 2.0
@@ -96,7 +97,8 @@ class Writer:
         self._entries.append(entry)
 
     def submit(self, rows: Sequence[FeedbackRow] = ()) -> "Future[Kept]":
-        """Write feedback, and every call queued before it, at once. The future gets StoreError when it fails."""
+        """Write feedback, and every call queued before it, at once. The future gets StoreError when it fails.
+        """
         future: Future[Kept] = Future()
         self._jobs.append((rows, future))
         self._wake.set()
@@ -145,10 +147,11 @@ class Writer:
     def _take(self) -> None:
         """Make rows of what is queued, and show it to the metrics on the way."""
         taken: list[Counted] = []
-        for _ in range(len(self._entries)):
+        for number in range(1, len(self._entries) + 1):
             self._guarded(partial(self._prepare, self._entries.popleft(), taken))
-            # Let the event loop go on: else it would wait for the whole batch, up to 5 ms.
-            time.sleep(0)
+            if number % _AT_ONCE == 0:
+                # Let the event loop go on, which would otherwise wait for the whole batch, up to 5 ms.
+                time.sleep(0)
         if taken:
             self._waiting.extend((bundle, call, cards) for _, bundle, call, cards in taken)
             self._guarded(partial(self._seen, taken))

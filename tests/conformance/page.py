@@ -36,8 +36,8 @@ _HEAD = """\
 # Conformance
 
 What CDS Hooks 2.0.1, and 3.0 where a client asks for it, wants of a service: {rows} requirements, {tested} of
-them shown by tests, {not_applicable} not applicable, {open} open. That every test named here exists, and that no
-requirement is left out, is itself tested.
+them shown by tests, {not_applicable} not applicable, {open} open. That every test named here exists, and
+that no requirement is left out, is itself tested.
 """
 
 

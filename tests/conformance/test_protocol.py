@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from fhir.resources.servicerequest import ServiceRequest as R5Order
 
 from hooks import REGISTRY
 from service import demo
@@ -271,3 +272,19 @@ async def test_every_suggestion_creates_whole_resources_for_the_patient_of_the_c
                     assert action["resource"]["resourceType"] == "ServiceRequest"
                     assert action["resource"]["subject"] == {"reference": f"Patient/{patient}"}
     assert seen
+
+
+async def test_a_client_of_r5_is_suggested_orders_of_r5(tmp_path: Path) -> None:
+    patient = next(one for one in demo.load() if one.expect)
+    call = demo.to_request(patient, dt.date.today(), str(uuid.uuid4()))
+    async with signed_service(tmp_path, fhir_version="R5") as caller:
+        answer = await caller.post(SERVICE, json=call, headers=token(SERVICE))
+    orders = [
+        action["resource"]
+        for card in answer.json()["cards"]
+        for suggestion in card.get("suggestions", [])
+        for action in suggestion["actions"]
+    ]
+    assert orders
+    for order in orders:
+        R5Order.model_validate(order)

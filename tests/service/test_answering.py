@@ -100,6 +100,13 @@ def test_the_answer_keeps_what_was_seen_and_left_out() -> None:
     assert orjson.loads(orjson.dumps(told))["bundle"]["digest"] == bundled().digest
 
 
+def test_servers_that_references_to_the_patient_name_are_noted() -> None:
+    foreign = {**SURVIVOR[1], "subject": {"reference": "https://other.example/fhir/Patient/p1"}}
+    told = explanation(decided_on(*SURVIVOR, {**foreign, "id": "elsewhere"}))
+    assert told["data"]["otherServers"] == ["https://other.example/fhir"]
+    assert explanation(decided_on(*SURVIVOR))["data"]["otherServers"] == []
+
+
 def test_silence_says_whether_the_patient_is_covered() -> None:
     quiet = explanation(decided_on(patient()))
     assert list(quiet["cards"]) == []

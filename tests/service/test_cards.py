@@ -88,6 +88,22 @@ def test_a_result_shows_value_unit_and_day() -> None:
     assert f"CRP 125 mg/L ({ago(5)})" in detail(*LASTING, lab(codes.CRP, 12.5, "mg/dL", 5))
 
 
+def test_a_suspected_cancer_is_said_on_any_card() -> None:
+    lung = condition("http://hl7.org/fhir/sid/icd-10-cm|C34.90", onset=9, verification="provisional")
+    assert "cancer is suspected on record" in detail(*SURVIVOR, lung)
+    assert "suspected" not in detail(*SURVIVOR)
+
+
+def test_examinations_are_told_in_words() -> None:
+    reports = [
+        report(codes.MRI_LUMBAR, 20, conclusion=[codes.BONE_METASTASIS]),
+        report(codes.MRI_LUMBAR, 60),
+    ]
+    told = detail(patient(), condition(codes.LOW_BACK_PAIN, onset=70), *reports)
+    assert "MRI of the lumbar spine (2026-11-05): metastasis" in told
+    assert "MRI of the lumbar spine (2026-09-26): result not coded" in told
+
+
 def test_an_order_being_entered_is_named_as_people_call_it() -> None:
     draft = {**order(codes.XRAY_LUMBAR, 0), "status": "draft"}
     text = detail(*SURVIVOR, hook="order-select", drafts=[draft])

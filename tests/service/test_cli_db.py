@@ -106,9 +106,7 @@ def test_what_is_no_copy_is_not_put_back(run: Run, path: Path, tmp_path: Path, c
     assert run("check")[1].startswith(f"Level {LEVEL}, 3 calls")
 
 
-def test_restoring_asks_first(
-    run: Run, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_restoring_asks_first(run: Run, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(path)
     run("backup", str(tmp_path / "copy.sqlite"))
     monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))

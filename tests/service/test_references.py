@@ -1,18 +1,8 @@
 """Medicines a prescription only refers to."""
 
+from service.datatypes import CodeableConcept, CodeableReference, Coding, Reference
 from service.references import unresolved
-from service.resources import (
-    Bundle,
-    CodeableConcept,
-    CodeableReference,
-    Coding,
-    Entry,
-    Medication,
-    MedicationRequest,
-    Patient,
-    Reference,
-    Resource,
-)
+from service.resources import Bundle, Entry, Medication, MedicationRequest, Patient, Resource
 
 
 def _request(reference: str | None) -> MedicationRequest:

@@ -8,9 +8,9 @@ import msgspec
 import pytest
 
 from service import resources
+from service.datatypes import CodeableConcept
 from service.resources import (
     OTHERS,
-    CodeableConcept,
     Condition,
     Encounter,
     MedicationRequest,

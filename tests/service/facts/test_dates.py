@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rules.engine import Span
+from service.datatypes import Period
 from service.facts.dates import Calendar, Day
-from service.resources import Period
 from tests.service.facts.build import NOW, ago
 
 UTC = ZoneInfo("UTC")

@@ -1,6 +1,6 @@
 import pytest
 
-from service.resources import Reference
+from service.datatypes import Reference
 from tests.service.facts import codes
 from tests.service.facts.build import (
     PATIENT,

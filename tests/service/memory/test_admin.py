@@ -59,7 +59,10 @@ async def test_what_cannot_be_read_now_can_be_asked_for_later(
     assert (await ask(worker, "POST", "/admin/switches", json=SWITCH)).status_code == 503
 
 
-@pytest.mark.parametrize(("method", "path"), [("GET", f"/decisions/{uuid4()}"), ("GET", "/admin/switches"), ("POST", "/admin/switches")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", f"/decisions/{uuid4()}"), ("GET", "/admin/switches"), ("POST", "/admin/switches")],
+)
 async def test_a_wrong_token_opens_nothing(worker: Site, method: str, path: str) -> None:
     for token in ("", "wrong", TOKEN[:-1], "é"):
         headers = {b"Authorization": f"Bearer {token}".encode()}

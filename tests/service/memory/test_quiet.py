@@ -125,7 +125,7 @@ async def test_answers_survive_a_restart_and_a_rotated_key(
 @pytest.mark.parametrize("store_url", ["sqlite", "postgres"], indirect=True)
 async def test_two_workers_share_what_was_answered(store_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The card is shown by one, answered through the other at once, and asked for again from the first."""
-    settings = {"database_url": store_url, "patient_key": "k" * 16}
+    settings: dict[str, Any] = {"database_url": store_url, "patient_key": "k" * 16}
     async with site(monkeypatch, **settings) as first, site(monkeypatch, **settings) as second:
         cards = await first.call(*record())
         await second.answer(*cards)

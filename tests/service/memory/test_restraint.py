@@ -70,7 +70,7 @@ async def test_a_fingerprint_that_cannot_be_read_is_no_repetition(monkeypatch: p
 
 @pytest.mark.parametrize("cap", [{"cards_per_clinician_day": 2}, {"cards_per_encounter": 2}])
 async def test_a_cap_holds_back_what_is_over_it_and_no_critical_card(
-    store_url: str, monkeypatch: pytest.MonkeyPatch, cap: dict[str, int]
+    store_url: str, monkeypatch: pytest.MonkeyPatch, cap: dict[str, Any]
 ) -> None:
     context = {**START["context"]}
     async with site(monkeypatch, database_url=store_url, patient_key="k" * 16, **cap) as worker:
