@@ -1,8 +1,8 @@
 """What Epic tells in its request extensions beyond the hook itself.
 
-Epic knows patient-view, order-select and order-sign. Its other native triggers arrive as patient-view and
-are told apart by an extension. Source: Epic on FHIR, CDS Hooks (features to February 2024); conformance
-notes 4.2.
+Epic knows patient-view, order-select and order-sign. Its other native triggers arrive as patient-view and are
+told apart by an extension. Source: Epic on FHIR, CDS Hooks (features to February 2024); conformance notes
+4.2.
 """
 
 from collections.abc import Mapping

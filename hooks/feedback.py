@@ -1,9 +1,9 @@
 """Feedback on cards, as CDS Hooks defines it and as clients really send it, in one form.
 
-Tolerated: the member `overrideReasons` (Epic), also as an array; a reason without system (CDS Hooks
-Sandbox); a reason in Epic's extension members; a card id that is no UUID; an entry without the wrapping
-array or object; a missing or unreadable time. Source: CDS Hooks 2.0.1, Feedback (FBK-02 to FBK-07);
-conformance notes 4.2.
+Tolerated: the member `overrideReasons` (Epic), also as an array; a reason without system (CDS Hooks Sandbox);
+a reason in Epic's extension members; a card id that is no UUID; an entry without the wrapping array or
+object; a missing or unreadable time. Source: CDS Hooks 2.0.1, Feedback (FBK-02 to FBK-07); conformance notes
+4.2.
 """
 
 import datetime as dt

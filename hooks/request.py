@@ -52,9 +52,9 @@ class Envelope(Discreet, msgspec.Struct, Generic[R]):
     """A whole request, decoded in one pass by `msgspec.json.Decoder(Envelope[Resource])`.
 
     A prefetch key has one of three states (PF-14 to PF-17): a resource, which may be an OperationOutcome;
-    None, asked for and nothing found; absent from the mapping, not tried or failed. `context` stays
-    undecoded until the hook is known, see `hooks.hook.Hook.read`. Names are those on the wire; unknown
-    members are ignored.
+    None, asked for and nothing found; absent from the mapping, not tried or failed. `context` stays undecoded
+    until the hook is known, see `hooks.hook.Hook.read`. Names are those on the wire; unknown members are
+    ignored.
     """
 
     hook: str = ""

@@ -47,9 +47,9 @@ def grant(
 ) -> Grant:
     """The grant of one call; `allowed` are the bases listed for the caller.
 
-    The base must be one of them, as a whole. A token bound to another patient is not used: the server
-    would answer with that patient's data or with nothing, and nothing would read as "no finding" (FHR-06).
-    Raises AccessRefused.
+    The base must be one of them, as a whole. A token bound to another patient is not used: the server would
+    answer with that patient's data or with nothing, and nothing would read as "no finding" (FHR-06). Raises
+    AccessRefused.
     """
     if not fhir_server:
         raise AccessRefused("no-fhir-server")

@@ -1,9 +1,9 @@
 """FHIR base URLs as operators list them, and the network addresses their names may lead to.
 
-A caller names the FHIR server, so it could point an outbound call anywhere (FHR-08 of the conformance
-notes). Two gates stand against that: the base must be listed for that caller, compared after strict parsing;
-and the address its name resolves to must not be one that no FHIR server has, checked at the moment of
-connecting so that a name cannot change its mind in between.
+A caller names the FHIR server, so it could point an outbound call anywhere (FHR-08 of the conformance notes).
+Two gates stand against that: the base must be listed for that caller, compared after strict parsing; and the
+address its name resolves to must not be one that no FHIR server has, checked at the moment of connecting so
+that a name cannot change its mind in between.
 """
 
 import asyncio

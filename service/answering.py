@@ -1,7 +1,7 @@
 """One hook call from typed request to cards: record, facts, decision, policy, cards. No I/O and no clock.
 
-Everything that was seen, left out or cut on the way is kept beside the Decision, so that an explanation and
-a log line show the same call. Source: CDS Hooks 2.0.1.
+Everything that was seen, left out or cut on the way is kept beside the Decision, so that an explanation and a
+log line show the same call. Source: CDS Hooks 2.0.1.
 """
 
 import datetime as dt
@@ -125,8 +125,8 @@ class Considered(msgspec.Struct, frozen=True):
 
 
 def consider(knowledge: Knowledge, call: Call, gathered: Gathered) -> Considered:
-    """Decide over gathered data. Raises only what is a fault of this code: rules fail one by one, data
-    never.
+    """Decide over gathered data. Raises only what is a fault of this code: rules fail one by
+    one, data never.
     """
     started = time.perf_counter()
     record = _record(knowledge, call, gathered)

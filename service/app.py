@@ -1,8 +1,7 @@
 """The HTTP application: routes, middlewares, and how an exception becomes an answer. Nothing is decided here.
 
-The endpoints on the way of a hook call are plain Starlette routes inside FastAPI: its request machinery
-costs as much as the rules. Source: CDS Hooks 2.0.1; conformance notes DSC-01, REQ-01, FBK-01, RSP-07,
-SEC-17.
+The endpoints on the way of a hook call are plain Starlette routes inside FastAPI: its request machinery costs
+as much as the rules. Source: CDS Hooks 2.0.1; conformance notes DSC-01, REQ-01, FBK-01, RSP-07, SEC-17.
 """
 
 import datetime as dt

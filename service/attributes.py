@@ -1,8 +1,8 @@
 """Source attributes: what the ONC rule HTI-1 wants told about a decision support intervention.
 
-The 13 attributes of an evidence-based intervention are answered for each rule from the rule itself. The 31
-of a predictive one do not apply and are answered for the whole set. What has no answer says so. Source: 45
-CFR 170.315(b)(11)(iv).
+The 13 attributes of an evidence-based intervention are answered for each rule from the rule itself. The 31 of
+a predictive one do not apply and are answered for the whole set. What has no answer says so. Source: 45 CFR
+170.315(b)(11)(iv).
 """
 
 import csv

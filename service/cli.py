@@ -27,6 +27,7 @@ __all__ = ["FAMILIES", "application", "main"]
 
 # Name of the family -> module with its `app`, and the line shown by `tocsin --help`.
 FAMILIES: dict[str, tuple[str, str]] = {
+    "report": ("service.cli_report", "Report what the rules did, what came of it, and what looks broken."),
     "db": ("service.cli_db", "Upgrade, check, back up, restore and prune the store of decisions."),
     "decisions": ("service.cli_decisions", "List, show and export what was decided, shown and answered."),
     "demo": ("service.cli_demo", "Try the bundled synthetic patients."),

@@ -61,7 +61,9 @@ def show(
     instance: Annotated[str, typer.Argument(metavar="HOOKINSTANCE", help="As the EHR sent it.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
-    """Show the calls with a hookInstance: rules, facts, cards, feedback, and what of the data was left out."""
+    """Show the calls with a hookInstance: rules, facts, cards, feedback, and what of the data
+    was left out.
+    """
     with opened() as store:
         found = decisions_of(store, instance)
     if not found:

@@ -127,8 +127,8 @@ def _refusing() -> Iterator[None]:
 
 
 def decode_context(raw: msgspec.Raw, problems: list[Problem]) -> Resource | None:
-    """Decode one resource of a hook context, for `hooks.Hook.read`; what is malformed is added to
-    `problems`.
+    """Decode one resource of a hook context, for `hooks.Hook.read`; what is malformed is added
+    to `problems`.
     """
     return _value(raw, "context", problems)
 

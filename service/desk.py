@@ -90,7 +90,8 @@ class Desk:
         await self.gate.aclose()
 
     def with_knowledge(self, knowledge: Knowledge) -> "Desk":
-        """A desk that answers by other rules and shares everything else with this one, which closes it all.
+        """A desk that answers by other rules and shares everything else with this one, which
+        closes it all.
         """
         other = copy.copy(self)
         other.knowledge = knowledge
@@ -134,8 +135,8 @@ class Desk:
             raise UnknownService
 
     async def answer(self, body: bytes, caller: Caller, now: dt.datetime) -> Answer:
-        """The answer to a hook call. Raises CallError and hooks.HookError for what is answered with an
-        error.
+        """The answer to a hook call. Raises CallError and hooks.HookError for what is answered
+        with an error.
         """
         started = time.perf_counter()
         call = decode_call(body)

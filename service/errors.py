@@ -7,9 +7,8 @@
         └── ...
 
 An answer says what is wrong in one sentence and what to do next. It never repeats input: the only parts that
-vary are names of members and prefetch keys, and those are dropped unless they look like names.
-Design rules 6 and 7; RSP-07 (OperationOutcome on every error), SEC-14 (401 without detail) of the conformance
-notes.
+vary are names of members and prefetch keys, and those are dropped unless they look like names. Design rules 6
+and 7; RSP-07 (OperationOutcome on every error), SEC-14 (401 without detail) of the conformance notes.
 """
 
 import re
@@ -79,9 +78,9 @@ class SettingsError(TocsinError):
 class CallError(TocsinError):
     """A call that is answered with an error.
 
-    `code` is stable and searchable, `status` the HTTP status, `issue` a code of the FHIR
-    value set issue-type, `message` one sentence, `action` what the caller does next. `names` are members or
-    prefetch keys the sentence is about.
+    `code` is stable and searchable, `status` the HTTP status, `issue` a code of the FHIR value set
+    issue-type, `message` one sentence, `action` what the caller does next. `names` are members or prefetch
+    keys the sentence is about.
     """
 
     code: str

@@ -69,8 +69,8 @@ class Wire:
     ) -> bytes:
         """The body of the answer as UTF-8, at most `limit` bytes; `deadline` is a time of the event loop.
 
-        What passes by itself (5xx, a lost or refused connection) is tried again while there is time.
-        Raises FetchError.
+        What passes by itself (5xx, a lost or refused connection) is tried again while there is time. Raises
+        FetchError.
         """
 
         async def attempt() -> bytes:

@@ -134,8 +134,7 @@ def load(
     """Load the rules at `root` (the bundled ones by default) with a site's overlay.
 
     BundleError with every error found anywhere. Warnings, among them rules past their review date when `now`
-    is given,
-    stay in `Bundle.warnings`.
+    is given, stay in `Bundle.warnings`.
     """
     parts = read_parts(root or bundled_root(), overlay or Overlay(), snomed_extension, now)
     errors = [problem for problem in parts.problems if problem.severity == "error"]

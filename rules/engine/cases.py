@@ -21,8 +21,8 @@ _ENDS = frozenset({"low", "high", "mid", "low_open", "high_open"})
 
 class Case(msgspec.Struct, frozen=True):
     """One case. `facts` are as written; `by` is the suppression expected, `urgency` the one the card must
-    have, `context` is for
-    the policy that decides about suppression."""
+    have, `context` is for the policy that decides about suppression.
+    """
 
     name: str
     kind: str

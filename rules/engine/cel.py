@@ -1,15 +1,13 @@
 """CEL criteria to native Python.
 
 An expression is type-checked against the fact vocabulary and the rule's parameters, and turned into the
-source of a
-Python expression over `v` (`FactSet.values`) whose value is True, False, or None for unknown. cel-python's
-interpreter takes a millisecond for what that code does in a fraction of a microsecond, and its compiled
-runner gives wrong answers under threads.
+source of a Python expression over `v` (`FactSet.values`) whose value is True, False, or None for unknown.
+cel-python's interpreter takes a millisecond for what that code does in a fraction of a microsecond, and its
+compiled runner gives wrong answers under threads.
 
 The language is the part of CEL on which all engines agree: names and types are fixed when the bundle loads,
-ints and doubles never
-mix, and nothing is converted silently. One thing differs on purpose: a double divided by zero is unknown
-here, not infinite.
+ints and doubles never mix, and nothing is converted silently. One thing differs on purpose: a double divided
+by zero is unknown here, not infinite.
 """
 
 from __future__ import annotations

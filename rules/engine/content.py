@@ -17,8 +17,8 @@ __all__ = ["Content"]
 
 class Content(msgspec.Struct, frozen=True):
     """The content around the rules. `sets` and `analytes` are empty when their tables cannot be read, and are
-    then not checked against.
-    `now` is None when nobody asks whether a review is due."""
+    then not checked against. `now` is None when nobody asks whether a review is due.
+    """
 
     vocabulary: Vocabulary
     evidence: Mapping[str, Evidence]

@@ -1,8 +1,8 @@
 """YAML files read with the line of every value, so that a problem can be shown where it is.
 
 Only the plain scalars of YAML 1.2 are resolved: `off`, `yes` and `2027-06-30` stay strings, because a rule
-mode called `off` that turns
-into `False` is a fault nobody would look for. A key given twice is a problem, not a silent overwrite.
+mode called `off` that turns into `False` is a fault nobody would look for. A key given twice is a problem,
+not a silent overwrite.
 """
 
 from __future__ import annotations

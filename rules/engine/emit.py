@@ -2,8 +2,8 @@
 generator.
 
 Every piece of source is an expression whose value is the operation's result, or None for unknown. Operands
-that can be unknown are
-bound to a fresh name by `:=`, so each is computed once, left to right, and no further than needed.
+that can be unknown are bound to a fresh name by `:=`, so each is computed once, left to right, and no further
+than needed.
 """
 
 from __future__ import annotations
@@ -45,9 +45,8 @@ class Code(msgspec.Struct, frozen=True):
     """Source of one sub-expression with its static type.
 
     `nullable` when the value can be None. `kind` is "" for exact values, "days" for a days fact read as it
-    is, and "interval" for any
-    other number that may be a Span. `constant` holds a value fixed at load time. `values` is the closed list
-    of a string fact.
+    is, and "interval" for any other number that may be a Span. `constant` holds a value fixed at load time.
+    `values` is the closed list of a string fact.
     """
 
     source: str

@@ -1,8 +1,7 @@
 """Three-valued logic at run time: what generated rule code calls when an operator is not enough.
 
 True, False, and None for unknown, after Kleene: an operand that decides the answer decides it whatever else
-is unknown. This is CEL's
-error absorption, with an unknown fact in the place of an error.
+is unknown. This is CEL's error absorption, with an unknown fact in the place of an error.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """What can be wrong with a rule beyond its schema and its expressions.
 
 Each check is a generator over one rule file and the content around it, or over all files together. R001 to
-R004 come from reading
-files, R010 to R019 from the CEL compiler, R029 to R032 from the card texts (cardlint), R05x from the site
-overlay (sitelint).
+R004 come from reading files, R010 to R019 from the CEL compiler, R029 to R032 from the card texts (cardlint),
+R05x from the site overlay (sitelint).
 """
 
 from __future__ import annotations

@@ -30,8 +30,7 @@ class Outcome(msgspec.Struct, frozen=True):
     """The state of one rule. `urgency` is the current one, `base_urgency` that of the rule.
 
     `lead` names the rule a folded one is shown under, `folded` the rules shown under this one, `lowered` why
-    the urgency is not the
-    rule's own, `notes` further sentences for the card.
+    the urgency is not the rule's own, `notes` further sentences for the card.
     """
 
     rule: str

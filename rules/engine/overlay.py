@@ -1,9 +1,8 @@
 """The site overlay: what one hospital sets on top of the bundled rules, in one YAML file of its own.
 
 A site moves thresholds within the bounds a rule declares, sets modes and the highest indicator, words cards,
-switches a module off with
-a reason, names its contacts, and adds its own codes, questionnaire items, unit spellings and upper limits. It
-cannot change logic.
+switches a module off with a reason, names its contacts, and adds its own codes, questionnaire items, unit
+spellings and upper limits. It cannot change logic.
 """
 
 from __future__ import annotations

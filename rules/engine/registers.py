@@ -33,8 +33,8 @@ class Evidence(msgspec.Struct, frozen=True):
 
 class OrderTemplate(msgspec.Struct, frozen=True):
     """One suggestible order. `resources` are FHIR resources without subject and dates; `sets` the value sets
-    it satisfies when it is
-    already active (S4); `in_pregnancy` the order to suggest instead (S8)."""
+    it satisfies when it is already active (S4); `in_pregnancy` the order to suggest instead (S8).
+    """
 
     says: str
     kind: str

@@ -1,10 +1,9 @@
 """Numbers known only within limits, and what may be said about them.
 
 A laboratory that reports `>100`, or a symptom dated "2026-03", gives a range and not a point. A comparison
-over a range is true or
-false only when every value in it agrees; otherwise it is unknown (decisions 24 and 25 of the clinical
-material).
-The functions below are called from generated rule code; `None` stands for unknown throughout.
+over a range is true or false only when every value in it agrees; otherwise it is unknown (decisions 24 and 25
+of the clinical material). The functions below are called from generated rule code; `None` stands for unknown
+throughout.
 """
 
 from __future__ import annotations

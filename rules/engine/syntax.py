@@ -1,8 +1,8 @@
 """CEL text to a small expression tree.
 
 The grammar and the parser are cel-python's. Its parse tree has a dozen levels for one comparison, so it is
-folded here into the nodes
-that rules may use; everything else CEL has is refused with its place, before any type is looked at.
+folded here into the nodes that rules may use; everything else CEL has is refused with its place, before any
+type is looked at.
 """
 
 from __future__ import annotations

@@ -83,7 +83,8 @@ class Vocabulary:
         self.facts = facts
         self.records = records
         self.slots: Mapping[str, int] = {spec.name: spec.slot for spec in facts}
-        # The class of value that needs no check, by slot: none for floats, which must be finite, and closed lists.
+        # The class of value that needs no check, by slot: none for floats, which must be finite, and closed
+        # lists.
         self.plain: tuple[type | None, ...] = tuple(
             _PLAIN.get(spec.type.name) if not spec.values else None for spec in facts
         )

@@ -181,8 +181,8 @@ def certainty(concept: CodeableConcept | None, index: CodeIndex) -> str:
 def presence(holder: Any) -> bool | None:
     """What an Observation or component says of the finding its code names.
 
-    True present, False stated absent, None not decided (no data, free text, a number). A finding code
-    without any value is the finding itself.
+    True present, False stated absent, None not decided (no data, free text, a number). A finding code without
+    any value is the finding itself.
     """
     if holder.dataAbsentReason is not None:
         return None

@@ -42,8 +42,8 @@ class Derivation:
         return not record.evidence.keys().isdisjoint(sets) or not record.answers.keys().isdisjoint(answers)
 
     def put(self, name: str, value: object, evidence: Iterable[Evidence] = (), *, note: str = "") -> None:
-        """Write a fact with the latest date and all sources of its evidence. Facts nobody reads are left
-        out.
+        """Write a fact with the latest date and all sources of its evidence. Facts nobody reads
+        are left out.
         """
         if name not in self.wanted:
             return
@@ -78,12 +78,14 @@ class Derivation:
         """A symptom or sign within `window` days, from any form it may be stated in.
 
         `by_onset` counts from its onset (is it new?), else from when it was last recorded. True when one
-        statement says so; a later statement of absence overrules earlier observations and answers, but not
-        a Condition that still stands. False when stated absent, over, or, by onset, older than the window.
+        statement says so; a later statement of absence overrules earlier observations and answers, but not a
+        Condition that still stands. False when stated absent, over, or, by onset, older than the window.
         None, with the evidence, when a statement is undecided; None without evidence when nothing is on
         record that says anything about the window: neither an absence nor a symptom of years ago does.
         `unless` is a value set that takes an entry out.
         """
+        if not self.on_record(*sets, answers=(fact,)):
+            return None, []
         entries = [
             entry
             for entry in (*self.record.of(*sets), *self.record.answers.get(fact, ()))
@@ -154,8 +156,8 @@ class Derivation:
 
 
 def confirmed(entry: Evidence) -> bool:
-    """Whether evidence states a diagnosis as fact: not suspected, not denied, in a form a diagnosis may
-    have.
+    """Whether evidence states a diagnosis as fact: not suspected, not denied, in a form a
+    diagnosis may have.
     """
     return entry.present is True and not entry.suspected and entry.kind in _DIAGNOSTIC
 

@@ -44,8 +44,8 @@ def extract(
 
 @lru_cache(maxsize=256)
 def defaults(vocabulary: Vocabulary, available: frozenset[str]) -> list[object]:
-    """What each fact is when nothing is on record: by its `absence`, and unknown when its data were not
-    read. Shared between calls: copy it before writing.
+    """What each fact is when nothing is on record: by its `absence`, and unknown when its data were not read.
+    Shared between calls: copy it before writing.
     """
     return [_default(spec, available) for spec in vocabulary]
 

@@ -1,5 +1,5 @@
-"""Facts about orders: what is being entered now, and what is already on its way. Source: facts.yaml
-(orders).
+"""Facts about orders: what is being entered now, and what is already on its way. Source:
+facts.yaml (orders).
 """
 
 from service.facts.derivation import Derivation

@@ -78,7 +78,7 @@ def onset_days(d: Derivation) -> dict[str, Day]:
 
 def _entries(d: Derivation, region: str, sets: tuple[str, ...]) -> list[Evidence]:
     entries = d.record.of(*sets)
-    if region == "back":
+    if region == "back" and "degenerative-spine-diagnosis" in d.record.evidence:
         # Many visits for back pain are coded only as degenerative disease. On a problem list it says nothing.
         known = {id(entry) for entry in entries}
         entries = [
@@ -99,6 +99,8 @@ def _current(d: Derivation, entries: Iterable[Evidence]) -> Finding:
     and when what is on record is over but other data could not be read.
     """
     given = list(entries)
+    if not given:
+        return None, given
     denied = last_denial(given)
     yes: list[Evidence] = []
     unclear: list[Evidence] = []

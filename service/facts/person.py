@@ -28,8 +28,8 @@ def derive(d: Derivation) -> None:
 
 
 def age_on(born: Day, today: int) -> int:
-    """Completed years on a day. A partial birth date counts with its last possible day: no one is made
-    older.
+    """Completed years on a day. A partial birth date counts with its last possible day: no one
+    is made older.
     """
     birth, now = dt.date.fromordinal(born.high), dt.date.fromordinal(today)
     return now.year - birth.year - ((now.month, now.day) < (birth.month, birth.day))

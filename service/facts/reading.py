@@ -70,8 +70,8 @@ def read(record: Record, arrived: Iterable[tuple[str, Resource]]) -> None:
 
 
 def read_drafts(record: Record, drafts: Iterable[Resource], key: str = "context.draftOrders") -> None:
-    """Index the orders being entered. A draft may lack subject, code or reason; another patient's is
-    dropped.
+    """Index the orders being entered. A draft may lack subject, code or reason; another
+    patient's is dropped.
     """
     for draft in drafts:
         subject = getattr(draft, "subject", None)

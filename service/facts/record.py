@@ -2,8 +2,8 @@
 
 Every resource is looked at once: another patient's is dropped and counted, and the rest becomes evidence
 under the value sets its codings belong to, results under their analyte, medicines, orders and imaging as
-lists of their own. No rule and no threshold lives here; `service.facts.reading` fills it. Source:
-facts.yaml conventions.
+lists of their own. No rule and no threshold lives here; `service.facts.reading` fills it. Source: facts.yaml
+conventions.
 """
 
 from collections import Counter
@@ -182,8 +182,7 @@ class Record:
         """Whether a subject reference names the patient of the call.
 
         No reference at all is taken for the patient, whose record was asked for. Relative, absolute,
-        versioned, contained and `urn:uuid` references are understood (decision 35 on the clinical
-        material).
+        versioned, contained and `urn:uuid` references are understood (decision 35 on the clinical material).
         """
         if subject is None or not subject.reference:
             return True

@@ -185,10 +185,9 @@ def _print_verify(
             if b'"summary"' not in answer:
                 raise SystemExit(f"no card came back: {answer[:200]!r}")
             costs[server.name].append(cpu / VERIFY_CALLS * 1000)
-    without, with_it = (statistics.median(costs[name][1:]) for name in ("plain", "signed"))
-    print(
-        f"verify {algorithm}: {with_it - without:.3f} ms CPU a call ({with_it:.3f} with, {without:.3f} without)"
-    )
+    without, verified = (statistics.median(costs[name][1:]) for name in ("plain", "signed"))
+    added = verified - without
+    print(f"verify {algorithm}: {added:.2f} ms CPU a call ({verified:.2f} with, {without:.2f} without)")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import pytest
 
 from rules.engine.bundle import check, load
 from rules.engine.errors import BundleError
+from tests.rules import bundles
 from tests.rules.bundles import CANCER, CANCER_TESTS, RULE, TESTS, bundle, errors, write
 
 CORD = "catalogue/cord/rule.yaml"
@@ -147,15 +148,17 @@ def test_card_texts_for_every_urgency(tmp_path: Path) -> None:
 
 
 def test_card_texts_of_a_critical_rule_that_s1_lowers(tmp_path: Path) -> None:
-    text = '  warning: {summary: Possible cord compression, lead: Palliative care., consider: ["Talk with the patient"]}\n'
-    (found,) = errors(tmp_path, (CORD, text, ""))
+    (found,) = errors(tmp_path, (CORD, _line(bundles.CORD, "  warning: {"), ""))
     assert "R029: no card text for warning: S1 lowers the rule to it" in found
 
 
 def test_own_card_text(tmp_path: Path) -> None:
-    text = '  critical: {summary: Possible cord compression, lead: Now., consider: ["Call {contact:mscc}"]}\n'
-    (found,) = errors(tmp_path, (CORD, text, ""))
+    (found,) = errors(tmp_path, (CORD, _line(bundles.CORD, "  critical: {"), ""))
     assert "no card text for critical: it is the rule's own urgency" in found
+
+
+def _line(text: str, start: str) -> str:
+    return next(line for line in text.splitlines(keepends=True) if line.startswith(start))
 
 
 def test_a_critical_card_should_name_whom_to_call(tmp_path: Path) -> None:

@@ -1,0 +1,108 @@
+"""`tocsin report`: what the rules did, what came of it, and what looks broken."""
+
+import csv
+import io
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+import typer
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from rich.console import Console
+from rich.table import Table
+
+from service.memory.plots import bars, run_chart
+from service.memory.report import RULE_COLUMNS, Report, build_report
+from service.storeroom import Since, Until, opened, span
+
+__all__ = ["app", "as_csv", "as_html"]
+
+# A group without subcommands, so that the family is one command.
+app = typer.Typer(subcommand_metavar="")
+
+
+@app.callback(invoke_without_command=True)
+def report(
+    since: Since = "28d",
+    until: Until = "0m",
+    form: Annotated[Literal["table", "json", "csv", "html"], typer.Option("--format")] = "table",
+    output: Annotated[
+        Path | None, typer.Option("--output", metavar="FILE", help="Where to; standard output if not given.")
+    ] = None,
+) -> None:
+    """Report on a span of time, the last 28 days if not told otherwise. The HTML page needs nothing else."""
+    with opened() as store:
+        found = build_report(store, *span(since, until))
+    if form == "table":
+        _print(found, Console())
+        return
+    text = {"json": _as_json, "csv": as_csv, "html": as_html}[form](found)
+    if output is None:
+        typer.echo(text, nl=False)
+    else:
+        output.write_text(text, encoding="utf-8")
+
+
+def _as_json(found: Report) -> str:
+    return msgspec.json.format(msgspec.json.encode(found)).decode() + "\n"
+
+
+def as_csv(found: Report) -> str:
+    """The table of rules, one a line."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(RULE_COLUMNS)
+    for row in found.rules:
+        cells = msgspec.structs.asdict(row)
+        cells |= {name: _said(cells[name]) for name in ("held_back", "reasons")}
+        cells["daily"] = " ".join(map(str, row.daily))
+        writer.writerow([cells[name] for name in RULE_COLUMNS])
+    return text.getvalue()
+
+
+def as_html(found: Report) -> str:
+    """One page with its plots and styles inside."""
+    environment = Environment(
+        loader=PackageLoader("service.memory"), autoescape=True, undefined=StrictUndefined
+    )
+    reasons: Counter[str] = Counter()
+    for row in found.rules:
+        reasons.update(row.reasons)
+    return environment.get_template("report.html").render(
+        report=found,
+        answers={
+            "accepted": sum(row.accepted for row in found.clients),
+            "overridden": sum(row.overridden for row in found.clients),
+        },
+        reasons=dict(reasons.most_common()),
+        run_chart=run_chart,
+        bars=bars,
+        said=_said,
+    )
+
+
+def _said(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in sorted(counts.items(), key=lambda one: -one[1]))
+
+
+def _print(found: Report, console: Console) -> None:
+    console.print(
+        f"{found.since} to {found.until}: {found.calls} calls, {found.cards} cards, p95 {found.p95_ms} ms"
+    )
+    table = Table(box=None, pad_edge=False)
+    table.add_column("Rule", no_wrap=True)
+    for name in ("Fires", "/1000", "Shown", "Patients", "Accepted", "Overridden", "Ignored", "Cannot tell"):
+        table.add_column(name, justify="right")
+    for row in found.rules:
+        numbers = (row.fires, row.fires_per_1000, row.cards, row.patients)
+        numbers += (row.accepted, row.overridden, row.ignored)
+        table.add_row(row.rule, *map(str, numbers), f"{row.cannot_tell_share:.0%}")
+    console.print(table)
+    clients = Table("Client", "Calls", "Cards", "Accepted", "Overridden", "p95 ms", box=None, pad_edge=False)
+    for one in found.clients:
+        cells = (one.calls, one.cards, one.accepted, one.overridden, one.p95_ms)
+        clients.add_row(one.client, *map(str, cells))
+    console.print(clients)
+    for line in found.concerns:
+        console.print(line, style="yellow", markup=False)

@@ -1,0 +1,172 @@
+"""Every page in a real browser: at two widths, by keyboard, without script, and with hostile text."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from tests.service.pages import browser, picture
+from tests.service.pages.test_playground import ESR, record, resources, yaml_of
+from tests.service.pages.test_site import PAGES
+
+WIDTHS = (1280, 320)
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    browser.chromium()
+    with browser.served() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def chromium(address: str) -> Iterator[Browser]:
+    with browser.browser() as found:
+        yield found
+
+
+@pytest.fixture
+def page(chromium: Browser) -> Iterator[Page]:
+    page = chromium.new_page()
+    yield page
+    page.close()
+
+
+def paste(page: Page, address: str, data: str) -> None:
+    page.goto(f"{address}/playground")
+    page.get_by_label("Or paste a hook request").fill(data)
+    page.get_by_role("button", name="Run").click()
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_fits_calls_nobody_else_and_breaks_nothing(
+    page: Page, address: str, path: str, width: int
+) -> None:
+    asked: list[str] = []
+    said: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.set_viewport_size({"width": width, "height": 800})
+    page.goto(address + path)
+    page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true })")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert [url for url in asked if not url.startswith(address)] == []
+    assert [line for line in said if "404" not in line and "400" not in line] == []
+
+
+def test_the_policy_is_in_force(page: Page, address: str) -> None:
+    page.goto(f"{address}/playground")
+    page.evaluate(
+        """() => {
+            window.stopped = [];
+            document.addEventListener("securitypolicyviolation", (e) => window.stopped.push(e.effectiveDirective));
+            const script = document.createElement("script");
+            script.textContent = "window.ran = true";
+            document.body.append(script);
+            const image = document.createElement("img");
+            image.src = "https://example.org/a.png";
+            document.body.append(image);
+        }"""
+    )
+    page.wait_for_function("window.stopped.length === 2")
+    assert set(page.evaluate("window.stopped")) == {"script-src-elem", "img-src"}
+    assert page.evaluate("window.ran") is None
+
+
+def test_a_card_by_keyboard_alone(page: Page, address: str) -> None:
+    page.goto(f"{address}/playground")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "main"
+    for _ in range(4):
+        page.keyboard.press("Tab")
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    assert "Conrad Cord" in page.evaluate("document.activeElement.textContent")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/playground?patient=demo-cord")
+    assert page.get_by_role("article").count() == 1
+
+
+def test_everything_works_without_script(chromium: Browser, address: str, tmp_path: Path) -> None:
+    page = chromium.new_page(java_script_enabled=False)
+    paste(page, address, record())
+    assert page.get_by_role("article").count() == 1
+    page.get_by_label("Shown as in").select_option("narrow")
+    page.get_by_role("button", name="Run").click()
+    assert page.locator(".p-narrow article").count() == 1
+    file = tmp_path / "record.json"
+    file.write_text(record(), "utf-8")
+    page.goto(f"{address}/playground")
+    page.get_by_label("Or upload it").set_input_files(file)
+    page.get_by_role("button", name="Run").click()
+    assert page.get_by_role("article").count() == 1
+    page.goto(f"{address}/rules")
+    page.get_by_label("Urgency").select_option("critical")
+    page.get_by_role("button", name="Filter").click()
+    assert page.get_by_role("heading", level=2).count() == 7
+    page.close()
+
+
+def test_a_rule_is_edited_and_its_problem_found(page: Page, address: str) -> None:
+    page.goto(f"{address}/playground?patient=demo-esr&rule={ESR}")
+    area = page.locator("#text")
+    assert area.input_value().strip() == yaml_of(ESR).strip()
+    area.fill(yaml_of(ESR).replace("labs.esr.value >=", "labs.ers.value >="))
+    page.get_by_role("button", name="Run").click()
+    page.locator("a[data-line]").click()
+    chosen = page.evaluate(
+        "(() => { const t = document.getElementById('text');"
+        " return t.value.slice(t.selectionStart, t.selectionEnd) })()"
+    )
+    assert "labs.ers.value >=" in chosen
+    page.locator("#text").fill(yaml_of(ESR).replace("{value: 50.0,", "{value: 80.0,", 1))
+    page.get_by_role("button", name="Run").click()
+    assert "17 of 33 pass" in page.locator(".edited").inner_text()
+    assert page.get_by_role("article").count() == 0
+
+
+def test_no_naughty_string_runs(page: Page, address: str, shared: Path) -> None:
+    """Each of them in every free place of a record, in every field of the form, and in the address."""
+    strings = json.loads((shared / "corpus/hostile/naughty-strings/blns.json").read_text("utf-8"))
+    alarms: list[str] = []
+    page.on("dialog", lambda dialog: (alarms.append(dialog.message), dialog.dismiss()))
+    person, pain, esr = resources()
+    person["name"] = [{"text": one} for one in strings]
+    pains = [{**pain, "id": f"c{i}", "code": {**pain["code"], "text": s}} for i, s in enumerate(strings)]
+    odd = [{**esr, "id": f"o{i}", "valueQuantity": {"value": i, "unit": s}} for i, s in enumerate(strings)]
+    entries = [{"resource": one} for one in (person, *pains, *odd)]
+    paste(page, address, json.dumps({"resourceType": "Bundle", "entry": entries}))
+    assert page.get_by_role("article").count() >= 1
+    _is_ours(page)
+    page.locator("#edit > summary").click()
+    page.get_by_label("Rule", exact=True).select_option(ESR)
+    page.locator("#text").fill("\n".join(strings))
+    page.get_by_role("button", name="Run").click()
+    assert page.get_by_role("alert").count() == 1
+    _is_ours(page)
+    for name in [one for one in strings if "<" in one and len(one) < 400]:
+        page.goto(address)
+        page.evaluate("(q) => { location.href = '/rules?' + new URLSearchParams({q, urgency: q}) }", name)
+        page.wait_for_url("**/rules?*")
+        _is_ours(page)
+    assert alarms == []
+
+
+def _is_ours(page: Page) -> None:
+    assert (
+        page.locator("script:not([src='./static/playground.js']), img, iframe, object, svg, math").count()
+        == 0
+    )
+    assert page.locator("[onerror], [onload], [onclick], [onmouseover], [style]").count() == 0
+
+
+def test_the_picture_of_the_readme_can_be_taken(chromium: Browser, address: str, tmp_path: Path) -> None:
+    file = tmp_path / "card.png"
+    picture.take(chromium, address, file)
+    assert file.read_bytes().startswith(b"\x89PNG")
+    assert file.stat().st_size < 150_000
