@@ -98,8 +98,13 @@ def _lifespan(desk: Desk) -> Callable[[FastAPI], Any]:
     @asynccontextmanager
     async def run(app: FastAPI) -> AsyncIterator[None]:
         bundle = desk.knowledge.bundle
+        try:
+            desk.memory.start()
+        except Exception as error:
+            # The server's own line of it does not say what it was.
+            logger().error("start-failed", exc_info=error)
+            raise
         logger().info("started", version=__version__, digest=bundle.digest, profile=desk.settings.profile)
-        desk.memory.start()
         tune_gc()
         yield
         await desk.aclose()

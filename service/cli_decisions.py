@@ -5,7 +5,6 @@ from typing import Annotated, Any, Literal
 
 import orjson
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from service.memory.exports import (
@@ -16,7 +15,7 @@ from service.memory.exports import (
     each_feedback,
     flat,
 )
-from service.storeroom import Since, Until, opened, span, write_rows
+from service.storeroom import Since, Until, console, opened, span, write_rows
 from service.workbench import CONTENT_WRONG
 
 __all__ = ["app"]
@@ -41,7 +40,8 @@ def list_decisions(
     limit: Annotated[int, typer.Option("--limit", min=1, help="Most lines; the newest are kept.")] = 50,
 ) -> None:
     """List calls with the rules that were true and what became of them."""
-    table = Table("Time", "Hook", "Client", "Cards", "Rules", "ms", "hookInstance", box=None, pad_edge=False)
+    table = Table("Time", "Hook", "Client", "Cards", "Rules", "ms", box=None, pad_edge=False)
+    table.add_column("hookInstance", no_wrap=True)
     with opened() as store:
         found = [
             decision
@@ -52,7 +52,7 @@ def list_decisions(
         rules = ", ".join(f"{name} ({said})" for name, said in _true(decision).items())
         cells = (decision["time"][:19], decision["hook"], decision["client"], str(flat(decision)["cards"]))
         table.add_row(*cells, rules, str(decision["total_ms"]), decision["instance"])
-    Console().print(table, markup=False)
+    console().print(table, markup=False)
     typer.echo(f"{len(found)} calls.")
 
 

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from service.memory.plots import bars, run_chart
 from service.memory.report import RULE_COLUMNS, Report, build_report
-from service.storeroom import Since, Until, opened, span
+from service.storeroom import Since, Until, console, opened, span
 
 __all__ = ["app", "as_csv", "as_html"]
 
@@ -35,7 +35,7 @@ def report(
     with opened() as store:
         found = build_report(store, *span(since, until))
     if form == "table":
-        _print(found, Console())
+        _print(found, console())
         return
     text = {"json": _as_json, "csv": as_csv, "html": as_html}[form](found)
     if output is None:
@@ -63,9 +63,7 @@ def as_csv(found: Report) -> str:
 
 def as_html(found: Report) -> str:
     """One page with its plots and styles inside."""
-    environment = Environment(
-        loader=PackageLoader("service.memory"), autoescape=True, undefined=StrictUndefined
-    )
+    environment = Environment(loader=PackageLoader("service"), autoescape=True, undefined=StrictUndefined)
     reasons: Counter[str] = Counter()
     for row in found.rules:
         reasons.update(row.reasons)
@@ -86,8 +84,8 @@ def _said(counts: dict[str, int]) -> str:
     return ", ".join(f"{name} {count}" for name, count in sorted(counts.items(), key=lambda one: -one[1]))
 
 
-def _print(found: Report, console: Console) -> None:
-    console.print(
+def _print(found: Report, to: Console) -> None:
+    to.print(
         f"{found.since} to {found.until}: {found.calls} calls, {found.cards} cards, p95 {found.p95_ms} ms"
     )
     table = Table(box=None, pad_edge=False)
@@ -95,14 +93,14 @@ def _print(found: Report, console: Console) -> None:
     for name in ("Fires", "/1000", "Shown", "Patients", "Accepted", "Overridden", "Ignored", "Cannot tell"):
         table.add_column(name, justify="right")
     for row in found.rules:
-        numbers = (row.fires, row.fires_per_1000, row.cards, row.patients)
-        numbers += (row.accepted, row.overridden, row.ignored)
-        table.add_row(row.rule, *map(str, numbers), f"{row.cannot_tell_share:.0%}")
-    console.print(table)
+        shown = (row.fires, row.fires_per_1000, row.cards, row.patients)
+        answers = (row.accepted, row.overridden, row.ignored)
+        table.add_row(row.rule, *map(str, (*shown, *answers)), f"{row.cannot_tell_share:.0%}")
+    to.print(table)
     clients = Table("Client", "Calls", "Cards", "Accepted", "Overridden", "p95 ms", box=None, pad_edge=False)
     for one in found.clients:
         cells = (one.calls, one.cards, one.accepted, one.overridden, one.p95_ms)
         clients.add_row(one.client, *map(str, cells))
-    console.print(clients)
+    to.print(clients)
     for line in found.concerns:
-        console.print(line, style="yellow", markup=False)
+        to.print(line, style="yellow", markup=False)

@@ -39,6 +39,8 @@ from service.memory.writer import Counted
 __all__ = ["Metrics", "share_between_workers"]
 
 _SHARED = "PROMETHEUS_MULTIPROC_DIR"
+# As prometheus_client does, which looks for it once, when it is imported.
+_TOGETHER = bool(os.environ.get(_SHARED))
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 _REASONS = frozenset(reason.code for reason in OVERRIDE_REASONS)
 _SHOWN_RESULT = {"suppressed": "fired", "folded": "fired", "not-fired": "not_fired", "excluded": "excluded"}
@@ -95,7 +97,7 @@ class Metrics:
         self._bundle = gauge("rules_bundle_info", "The rule bundle in use", "digest", "version")
         self._loaded = gauge("rules_last_reload_success_timestamp_seconds", "When the rules were loaded")
         gauge("build_info", "The program", "version").labels(__version__).set(1)
-        if not os.environ.get(_SHARED):
+        if not _TOGETHER:
             ProcessCollector(registry=registry)
         self._bundles: set[tuple[str, str]] = set()
         self._counted = (0, 0)
@@ -103,7 +105,7 @@ class Metrics:
     def render(self) -> bytes:
         """All metrics in the text format, of every worker when they share a folder."""
         self._dropped.set(dropped_total())
-        if not os.environ.get(_SHARED):
+        if not _TOGETHER:
             return generate_latest(self._registry)
         together = CollectorRegistry()
         MultiProcessCollector(together)
@@ -111,7 +113,7 @@ class Metrics:
 
     def close(self) -> None:
         """This worker is going: what it said about the moment no longer counts."""
-        if os.environ.get(_SHARED):
+        if _TOGETHER:
             mark_process_dead(os.getpid())
 
     def loaded(self, digest: str, version: str, at: float) -> None:

@@ -5,9 +5,10 @@ the value or inside the Bundle, is a failed query; an absent key was not tried. 
 side by side, until the time is up. What could not be had leaves its need out of `available`, so that facts
 resting on it stay unknown.
 
-Keys of another service are data too, but do not stand for one of ours, with two exceptions: the context's
-patient is that patient under any key; and, when `conditions` cannot be fetched, a searchset of nothing but
-Conditions is taken for it. Other lists are too often narrowed (one visit, active medicines) to be the whole.
+Keys of another service are data too, but do not stand for one of ours, with three exceptions: the context's
+patient is that patient under any key; when our keys cannot be had, a Bundle with the whole record stands for
+them; and a searchset of nothing but Conditions is taken for `conditions`. Other lists are too often narrowed
+(one visit, active medicines) to be the whole.
 """
 
 from collections import Counter
@@ -40,6 +41,8 @@ from service.searchsets import Contents, contents
 __all__ = ["Gathered", "gather"]
 
 _MOST_REFERENCES = 20
+# Resource types in a record, and in the answer to Patient/$everything, at the least.
+_RECORD, _EVERYTHING = 3, 5
 _MEDICINES = frozenset({Medication, MedicationRequest})
 _MENDED_BY_FETCHING = frozenset({"pages", "total"})
 
@@ -154,7 +157,31 @@ class _Call:
         self._take("medications", harvest)
 
     def borrow(self) -> None:
-        """Let a foreign searchset of Conditions stand for `conditions` when it could not be had."""
+        """Let what came under other keys stand for what could not be had: a whole record for every key, a
+        searchset of Conditions for `conditions`.
+        """
+        if all(map(self._had, self._plan)):
+            return
+        for key, value in self._resources:
+            if key not in self._plan and self._is_record(value):
+                for missing in self._plan:
+                    if not self._had(missing):
+                        self._outcomes[missing] = Outcome(State.GIVEN, borrowed=True)
+                return
+        self._borrow_conditions()
+
+    def _is_record(self, value: Resource) -> bool:
+        """Whether a Bundle is the record of the context's patient, not the answer to one search: it holds the
+        patient, conditions and more, in a Bundle no search gives or with as many types as `$everything` does.
+        """
+        if not isinstance(value, Bundle) or not self._is_patient(value):
+            return False
+        found = contents(value)
+        if Condition not in found.types or found.failed or found.withheld or found.next:
+            return False
+        return len(found.types) >= (_EVERYTHING if value.type == "searchset" else _RECORD)
+
+    def _borrow_conditions(self) -> None:
         if self._had("conditions"):
             return
         for key, value in self._resources:

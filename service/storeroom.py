@@ -20,8 +20,9 @@ from service.memory.store import Store, StoreError
 from service.settings import Settings, examine
 from service.workbench import CONTENT_WRONG, refuse
 
-__all__ = ["Since", "Until", "opened", "span", "store_settings", "write_rows"]
+__all__ = ["Since", "Until", "console", "opened", "span", "store_settings", "write_rows"]
 
+_WIDE = 200
 _NEEDED = ("TOCSIN_DATABASE_URL", "TOCSIN_STATE_DIR", "TOCSIN_RETENTION_DAYS")
 
 Since = Annotated[
@@ -59,6 +60,13 @@ def opened() -> Iterator[Store]:
         raise typer.Exit(CONTENT_WRONG) from None
     finally:
         store.close()
+
+
+def console() -> Console:
+    """For tables: as wide as the terminal, and wide enough for every column where the output goes
+    elsewhere.
+    """
+    return Console(width=None if sys.stdout.isatty() else _WIDE)
 
 
 def span(since: str, until: str = "0m") -> tuple[float, float]:

@@ -195,7 +195,8 @@ _SYSTEM = re.compile(r"(?:https?://|urn:|com\.epic\.)[A-Za-z0-9./:_-]{1,160}\Z")
 
 
 def _matching(pattern: re.Pattern[str], text: str | None) -> str:
-    """A code as it is kept: one that does not look like a code may be anything, and is only said to be there.
+    """A code as it is kept: one that does not look like a code may be anything, and is only said to
+    be there.
     """
     if text is None:
         return ""

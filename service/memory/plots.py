@@ -1,4 +1,5 @@
-"""Plots as SVG text, for one self-contained page. Each has its numbers as a text too, for who cannot see it.
+"""Plots as SVG text, for one self-contained page. Each has its numbers as a text too, for who
+cannot see it.
 """
 
 from collections.abc import Mapping, Sequence

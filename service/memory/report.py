@@ -25,7 +25,8 @@ _MOST_MISSING = 15
 
 
 class RuleRow(msgspec.Struct):
-    """One rule. `fires` are calls on which it was true, `cards` those that showed it. Shares are from 0 to 1.
+    """One rule. `fires` are calls on which it was true, `cards` those that showed it. Shares are
+    from 0 to 1.
     """
 
     rule: str
@@ -125,8 +126,8 @@ class _Tally:
         for rule, _, cards, patients in store.summary(sql.REPORT_CARDS, since, until):
             self._rule(rule).cards += cards
             self._rule(rule).patients += patients
-        for row in store.summary(sql.REPORT_FEEDBACK, since, until):
-            self._feedback(*row)
+        for given in store.summary(sql.REPORT_FEEDBACK, since, until):
+            self._feedback(*given)
         for row in self.rules.values():
             self._finish(row)
 

@@ -1,4 +1,5 @@
-"""The SQL of the store, in the part of the language that SQLite and PostgreSQL share. "?" marks a parameter.
+"""The SQL of the store, in the part of the language that SQLite and PostgreSQL share. "?" marks a
+parameter.
 """
 
 import msgspec
@@ -106,9 +107,9 @@ REPORT_CARDS = (
     "SELECT rule, client, COUNT(*), COUNT(DISTINCT patient) FROM cards WHERE at >= ? AND at < ? GROUP BY 1, 2"
 )
 REPORT_FEEDBACK = (
-    "SELECT c.rule, c.client, f.outcome, f.reason, COUNT(DISTINCT f.id), COUNT(DISTINCT c.clinician)"
+    "SELECT c.rule, c.client, f.outcome, f.reason, COUNT(DISTINCT f.card), COUNT(DISTINCT c.clinician)"
     " FROM feedback f JOIN cards c ON c.card = f.card AND c.client = f.client"
-    " WHERE f.state = 'known' AND f.at >= ? AND f.at < ? GROUP BY 1, 2, 3, 4"
+    " WHERE f.state = 'known' AND c.at >= ? AND c.at < ? GROUP BY 1, 2, 3, 4"
 )
 REPORT_STATES = "SELECT state, COUNT(*), SUM(repeats) FROM feedback WHERE at >= ? AND at < ? GROUP BY 1"
 REPORT_MISSING = "SELECT missing, COUNT(*) FROM calls WHERE at >= ? AND at < ? AND missing <> '[]' GROUP BY 1"

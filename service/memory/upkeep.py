@@ -92,7 +92,8 @@ def _restore_file(store: SqliteStore, source: Path) -> None:
 
 
 def _postgres(program: str, url: str, *options: str) -> None:
-    """Run one of PostgreSQL's programs. The address goes by the environment: arguments show in process lists.
+    """Run one of PostgreSQL's programs. The address goes by the environment: arguments show in
+    process lists.
     """
     from psycopg.conninfo import conninfo_to_dict
 

@@ -50,13 +50,10 @@ def _compared(rule: str, before: Daily, recent: Daily, days_before: int) -> list
         found.append(
             f"{rule} has gone silent: {before.fires} fires before, none in the last {RECENT_DAYS} days."
         )
-    if (
-        before.evaluated >= _ENOUGH
-        and recent.fires >= max(_FEW, _JUMP * expected)
-        and expected < recent.fires
-    ):
+    if before.evaluated >= _ENOUGH and recent.fires >= max(_FEW, _JUMP * expected):
         found.append(
-            f"{rule} fires far more: {recent.fires} in the last {RECENT_DAYS} days, about {expected:.0f} expected."
+            f"{rule} fires far more: {recent.fires} in the last {RECENT_DAYS} days, "
+            f"about {expected:.0f} expected."
         )
     if before.evaluated >= _ENOUGH and recent.evaluated >= _ENOUGH:
         rise = recent.cannot_tell / recent.evaluated - before.cannot_tell / before.evaluated

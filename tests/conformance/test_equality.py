@@ -7,7 +7,9 @@ import asyncio
 import datetime as dt
 import random
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -208,33 +210,53 @@ async def test_with_nothing_given_and_a_broken_server_the_answer_is_412(
         assert answer.json()["issue"][0]["details"]["coding"][0]["code"] == "data-unavailable"
 
 
-async def test_pages_without_end_are_cut_and_named() -> None:
-    """A server whose every page has a next one, which leads to a page never seen before."""
-    served = 0
+@asynccontextmanager
+async def _answering(body: Callable[[str, int], Json]) -> AsyncIterator[Base]:
+    """A server that answers every request 200 with `body` of its base URL and the number of the request."""
+    served = count()
 
-    async def page(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal served
-        served += 1
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
-        port = writer.get_extra_info("sockname")[1]
-        link = [{"relation": "next", "url": f"http://127.0.0.1:{port}/fhir/page/{served}"}]
-        body = orjson.dumps({"resourceType": "Bundle", "type": "searchset", "link": link, "entry": []})
+        content = orjson.dumps(body(base.url, next(served)))
         head = b"HTTP/1.1 200 OK\r\nContent-Type: application/fhir+json\r\nConnection: close\r\n"
-        writer.write(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        writer.write(head + b"Content-Length: %d\r\n\r\n" % len(content) + content)
         await writer.drain()
         writer.close()
+        await writer.wait_closed()
 
-    listening = await asyncio.start_server(page, "127.0.0.1", 0)
-    base = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/fhir"
-    hook, context = "patient-view", {"userId": "Practitioner/u1", "patientId": "p1"}
-    async for ehr in _ehr(parse_base(base)):
-        answer = await ehr.send(hook, context, {"patient": None})
-        ended = answer.json()["data"]["prefetch"]
-        assert {one["partial"] or one["reason"] for key, one in ended.items() if key != "patient"} <= {
-            "page-limit",
-            "deadline",
-        }
-        assert all(one["says"] for key, one in ended.items() if key != "patient")
-        assert ehr.seconds[0] < BUDGET_S + SLACK_S
-    listening.close()
-    await listening.wait_closed()
+    listening = await asyncio.start_server(serve, "127.0.0.1", 0)
+    base = parse_base(f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/fhir")
+    async with listening:
+        yield base
+
+
+def _always_more(base: str, number: int) -> Json:
+    link = [{"relation": "next", "url": f"{base}/page/{number}"}]
+    return {"resourceType": "Bundle", "type": "searchset", "link": link, "entry": []}
+
+
+def _failed(base: str, number: int) -> Json:
+    issue = {"severity": "error", "code": "exception", "diagnostics": "planted"}
+    return {"resourceType": "OperationOutcome", "issue": [issue]}
+
+
+@pytest.mark.parametrize(
+    ("body", "reason", "says"),
+    [
+        (_always_more, "page-limit", "there were too many pages"),
+        (_failed, "outcome", "the query failed"),
+    ],
+)
+async def test_pages_without_end_and_failed_queries_are_cut_and_named(
+    body: Callable[[str, int], Json], reason: str, says: str
+) -> None:
+    """What a server that says 200 gives cause for as well: a next page for ever, an OperationOutcome."""
+    context = {"userId": "Practitioner/u1", "patientId": "p1"}
+    async with _answering(body) as base:
+        async for ehr in _ehr(base):
+            answer = await ehr.send("patient-view", context, {"patient": None, "conditions": None})
+            ended = answer.json()["data"]["prefetch"]
+            lacking = [ended[key] for key in ended if key not in ("patient", "conditions")]
+            assert {one["partial"] or one["reason"] for one in lacking} <= {reason, "deadline"}
+            assert {one["says"] for one in lacking} <= {says, "there was no time left"}
+            assert ehr.seconds[0] < BUDGET_S + SLACK_S

@@ -28,80 +28,75 @@ def concept(system: str, code: str, text: str) -> Json:
     return {"coding": [{"system": system, "code": code, "display": text}, other], "text": text}
 
 
+def common(text: str) -> Json:
+    subject = {"reference": "Patient/p1", "display": text}
+    return {"subject": subject, "note": [{"text": text}], "text": {"status": "generated", "div": text}}
+
+
+def conditions(text: str) -> list[Json]:
+    active = {"coding": [{"code": "active", "display": text}], "text": text}
+    given: Json = {**common(text), "resourceType": "Condition", "clinicalStatus": active}
+    pain = {
+        "id": text or "c1",
+        "code": concept(SCT, "279039007", text),
+        "onsetDateTime": "2026-01-05",
+        "onsetString": text,
+        "bodySite": [concept(SCT, "x", text)],
+    }
+    cancer = {"code": concept(ICD, "Z85.038", text), "onsetDateTime": "2019-01-05"}
+    return [{**given, **pain}, {**given, **cancer}]
+
+
+def labs(text: str, today: str) -> list[Json]:
+    given: Json = {
+        **common(text),
+        "resourceType": "Observation",
+        "status": "final",
+        "effectiveDateTime": today,
+    }
+    odd = {
+        "valueQuantity": {"value": 1, "unit": text, "code": text, "comparator": text, "system": text},
+        "referenceRange": [{"text": text, "high": {"value": 2, "unit": text}}],
+        "interpretation": [concept(text, text, text)],
+    }
+    return [
+        {**given, "code": concept(LOINC, "1988-5", text), "valueQuantity": {"value": 88, "unit": text}},
+        {**given, "code": concept(LOINC, "4537-7", text), "valueString": text},
+        {**given, "code": concept(LOINC, "6768-6", text), **odd},
+    ]
+
+
 def record(text: str, today: str) -> dict[str, list[Json]]:
     """A man with cancer before and back pain now, and `text` wherever a record holds text."""
-    subject = {"reference": "Patient/p1", "display": text}
-    common: Json = {
-        "subject": subject,
-        "note": [{"text": text}],
-        "text": {"status": "generated", "div": text},
+    report = {
+        "resourceType": "DiagnosticReport",
+        "status": "final",
+        "code": concept(LOINC, "24968-0", text),
+        "effectiveDateTime": today,
+        "conclusion": text,
+        "conclusionCode": [{"text": text}],
     }
-    result: Json = {**common, "resourceType": "Observation", "status": "final", "effectiveDateTime": today}
-    return {
-        "conditions": [
-            {
-                **common,
-                "resourceType": "Condition",
-                "id": text or "c1",
-                "code": concept(SCT, "279039007", text),
-                "onsetDateTime": "2026-01-05",
-                "onsetString": text,
-                "clinicalStatus": {"coding": [{"code": "active", "display": text}], "text": text},
-                "bodySite": [concept(SCT, "x", text)],
-            },
-            {
-                **common,
-                "resourceType": "Condition",
-                "code": concept(ICD, "Z85.038", text),
-                "onsetDateTime": "2019-01-05",
-                "clinicalStatus": {"coding": [{"code": "active", "display": text}], "text": text},
-            },
-        ],
-        "labs": [
-            {**result, "code": concept(LOINC, "1988-5", text), "valueQuantity": {"value": 88, "unit": text}},
-            {**result, "code": concept(LOINC, "4537-7", text), "valueString": text},
-            {
-                **result,
-                "code": concept(LOINC, "6768-6", text),
-                "valueQuantity": {"value": 1, "unit": text, "code": text, "comparator": text, "system": text},
-                "referenceRange": [{"text": text, "high": {"value": 2, "unit": text}}],
-                "interpretation": [concept(text, text, text)],
-            },
-        ],
-        "imaging": [
-            {
-                **common,
-                "resourceType": "DiagnosticReport",
-                "status": "final",
-                "code": concept(LOINC, "24968-0", text),
-                "effectiveDateTime": today,
-                "conclusion": text,
-                "conclusionCode": [{"text": text}],
-            }
-        ],
-        "medications": [
-            {
-                **common,
-                "resourceType": "MedicationRequest",
-                "status": "active",
-                "medicationCodeableConcept": concept(
-                    "http://www.nlm.nih.gov/research/umls/rxnorm", "7052", text
-                ),
-                "authoredOn": text,
-            }
-        ],
-        "orders": [{**common, "resourceType": "ServiceRequest", "status": "active", "code": {"text": text}}],
-        "questionnaires": [
-            {
-                **common,
-                "resourceType": "QuestionnaireResponse",
-                "status": "completed",
-                "authored": today,
-                "item": [{"linkId": text, "text": text, "answer": [{"valueString": text}]}],
-            }
-        ],
-        text: [{"resourceType": "Basic", "id": text}],
+    medicine = concept("http://www.nlm.nih.gov/research/umls/rxnorm", "7052", text)
+    answered = {"linkId": text, "text": text, "answer": [{"valueString": text}]}
+    others: dict[str, Json] = {
+        "imaging": report,
+        "medications": {
+            "resourceType": "MedicationRequest",
+            "status": "active",
+            "medicationCodeableConcept": medicine,
+            "authoredOn": text,
+        },
+        "orders": {"resourceType": "ServiceRequest", "status": "active", "code": {"text": text}},
+        "questionnaires": {
+            "resourceType": "QuestionnaireResponse",
+            "status": "completed",
+            "authored": today,
+            "item": [answered],
+        },
+        text: {"resourceType": "Basic", "id": text},
     }
+    rest = {key: [{**common(text), **one}] for key, one in others.items()}
+    return {**rest, "conditions": conditions(text), "labs": labs(text, today)}
 
 
 def body(text: str, today: str) -> Json:

@@ -345,6 +345,34 @@ async def test_start_and_stop_are_logged_with_the_version(capsysbinary: pytest.C
     assert next(line for line in lines if line["event"] == "started")["version"] == __version__
 
 
+async def test_a_start_that_fails_says_what_failed(
+    monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    own = Desk(Settings(auth=False), bundled_knowledge())
+
+    def broken() -> None:
+        raise TypeError("what may quote anything")
+
+    monkeypatch.setattr(own.memory, "start", broken)
+    app = create_app(own.settings, own)
+    configure("info")
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "lifespan.startup"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    with pytest.raises(TypeError):
+        await app({"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}, receive, send)
+    assert sent[0]["type"] == "lifespan.startup.failed"
+    (line,) = [orjson.loads(line) for line in capsysbinary.readouterr().out.splitlines()]
+    assert (line["event"], line["error_type"]) == ("start-failed", "TypeError")
+    assert line["error_at"][-1].startswith("test_app:")
+    assert "quote" not in str(line)
+
+
 async def test_without_arguments_the_environment_decides(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

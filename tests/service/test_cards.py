@@ -104,12 +104,6 @@ def test_examinations_are_told_in_words() -> None:
     assert "MRI of the lumbar spine (2026-09-26): result not coded" in told
 
 
-def test_an_order_being_entered_is_named_as_people_call_it() -> None:
-    draft = {**order(codes.XRAY_LUMBAR, 0), "status": "draft"}
-    text = detail(*SURVIVOR, hook="order-select", drafts=[draft])
-    assert "order being entered X-ray of the spine" in text
-
-
 def test_a_low_result_with_a_comparator_reads_as_less_than() -> None:
     text = detail(*SURVIVOR, lab(codes.CRP, 5, "mg/L", 5, comparator="<"))
     assert f"CRP less than 5 mg/L ({ago(5)})" in text
@@ -380,3 +374,47 @@ def test_knowledge_is_shared_and_not_changed_by_a_call() -> None:
     only_card(decided_on(*SURVIVOR))
     assert known.bundle.orders["esr-crp"].resources == before
     assert all("subject" not in resource for resource in before)
+
+
+def test_what_does_not_fit_on_three_cards_is_named_on_the_last() -> None:
+    answer = decided_on(
+        patient(gender="male"),
+        condition(codes.LOW_BACK_PAIN, onset=60),
+        condition(codes.WEIGHT_LOSS, onset=30),
+        condition(codes.FEVER, onset=3),
+        condition(codes.OPIOID_INJECTION, onset=300),
+        lab(codes.PSA, 45, "ng/mL", 5),
+        lab(codes.ESR, 80, "mm/h", 5),
+        lab(codes.HAEMOGLOBIN, 9, "g/dL", 5, low=12),
+        lab(codes.ALP, 400, "U/L", 5, high=130),
+    )
+    assert len(answer.cards) == 3
+    assert [("Also consider: " in (card.detail or "")) for card in answer.cards] == [False, False, True]
+    rules = bundled_knowledge().bundle.rules
+    over = [rule for rule, state in states(answer).items() if state == "folded S10"]
+    assert over
+    last = answer.cards[-1]
+    assert last.detail is not None
+    named = last.detail.split("Also consider: ")[1].split(".")[0].lower()
+    assert all(rules[rule].title.lower() in named for rule in over)
+    assert {one["rule"] for one in last.extension["org.tocsin.findings"]} >= set(over)
+
+
+def test_words_of_the_site_can_hold_facts_of_the_call(tmp_path: Path) -> None:
+    site = """\
+rules:
+  cancer-history-new-back-pain:
+    card: {warning: {lead: "Back pain, {fact:pain.back.days} days. CRP: {fact:labs.crp.value}."}}
+"""
+    known = knowledge_of(tmp_path, site)
+    assert detail(*SURVIVOR, knowledge=known).startswith("**Back pain, 21 days. CRP: not recorded.**")
+    with_crp = detail(*SURVIVOR, lab(codes.CRP, 7.5, "mg/L"), knowledge=known)
+    assert with_crp.startswith("**Back pain, 21 days. CRP: 7.5 mg/L.**")
+
+
+def test_examinations_and_orders_being_entered_are_said_in_words() -> None:
+    draft = {**order(codes.XRAY_LUMBAR, 0), "status": "draft"}
+    lumbar = report(codes.XRAY_LUMBAR, 9)
+    text = detail(*SURVIVOR, lumbar, hook="order-select", drafts=[draft])
+    assert "order being entered X-ray of the spine" in text
+    assert f"X-ray of the lumbar spine and thoracic spine ({ago(9)}): result not coded" in text

@@ -32,6 +32,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Uvicorn:
     # serve writes to the environment; setting each name first makes monkeypatch restore it.
     for row in table():
         monkeypatch.setenv(row.name, "")
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", "")
     return stand_in
 
 

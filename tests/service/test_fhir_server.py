@@ -4,12 +4,7 @@ Needs ../shared/fhir-server and Node; its npm packages are installed on first us
 """
 
 import asyncio
-import os
 import random
-import shutil
-import socket
-import subprocess
-import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,7 +19,7 @@ from hooks.prefetch import resolve
 from rules.engine.bundle import Bundle as Rules
 from rules.engine.bundle import load
 from service.access import Grant, grant
-from service.addresses import Base, parse_base
+from service.addresses import Base
 from service.decode import decode_resource
 from service.errors import DataUnavailable
 from service.fhir import Access, FhirClient, Limits
@@ -34,6 +29,7 @@ from service.prefetch import Gathered, gather
 from service.queries import Query, plan
 from service.resources import Bundle, Resource
 from service.wire import Wire
+from tests.conformance.loopback import loopback
 
 BEN = "3cadbd57-92d2-2512-e5dd-6ea69d0201a6"  # breast cancer, chronic low back pain
 BUDGET_S = 0.35
@@ -46,46 +42,12 @@ TOKENS = {
 }
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _wait_for(process: "subprocess.Popen[bytes]", url: str) -> bool:
-    for _ in range(600):
-        if process.poll() is not None:
-            return False
-        try:
-            if httpx.get(url, timeout=1.0, trust_env=False).status_code == 200:
-                return True
-        except httpx.TransportError:
-            time.sleep(0.1)
-    return False
-
-
 @pytest.fixture(scope="module")
 def server(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Base]:
-    if shutil.which("node") is None or shutil.which("npm") is None:
-        pytest.skip("needs Node and npm, which are not installed here")
     patient = next((shared / "corpus" / "patients").glob(f"*{BEN}*"))
-    base = parse_base(f"http://127.0.0.1:{_free_port()}/fhir")
     log = tmp_path_factory.mktemp("fhir-server") / "log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            ["sh", str(shared / "fhir-server" / "start.sh"), "--data", str(patient)],
-            env={**os.environ, "FHIR_PORT": str(base.port), "FHIR_TOKENS": orjson.dumps(TOKENS).decode()},
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-        try:
-            if not _wait_for(process, f"{base.url}/metadata"):
-                pytest.skip("the FHIR server of ../shared did not start here: no npm packages?")
-            yield base
-        finally:
-            process.terminate()
-            process.wait(timeout=10)
+    with loopback(shared, patient, log, FHIR_TOKENS=orjson.dumps(TOKENS).decode()) as base:
+        yield base
 
 
 @pytest.fixture(scope="module")

@@ -180,6 +180,35 @@ async def test_other_foreign_data_is_data_but_stands_for_nothing(client: FhirCli
     assert "theirs" in [key for key, _ in found.resources]
 
 
+LAB: Json = {"resourceType": "Observation", "id": "o1"}
+OTHERS: list[Json] = [{"resourceType": kind, "id": "x"} for kind in ("Encounter", "Procedure")]
+
+
+@pytest.mark.parametrize(
+    ("record", "stands"),
+    [
+        (searchset(PATIENT, condition(1), LAB, type="collection"), True),
+        (searchset(PATIENT, condition(1), LAB, type="document"), True),
+        (searchset(PATIENT, condition(1), LAB, *OTHERS), True),
+        (searchset(PATIENT, condition(1), LAB), False),
+        (searchset(PATIENT, condition(1), type="collection"), False),
+        (searchset(PATIENT, LAB, *OTHERS, type="collection"), False),
+        (searchset(condition(1), LAB, *OTHERS, type="collection"), False),
+        (searchset({**PATIENT, "id": "p2"}, condition(1), LAB, type="collection"), False),
+        (searchset(PATIENT, condition(1), LAB, *OTHERS, link="?page=2"), False),
+        (searchset(PATIENT, condition(1), LAB, *OTHERS, outcome("error")), False),
+    ],
+)
+async def test_a_whole_record_under_one_foreign_key_stands_for_all_keys(
+    client: FhirClient, server: respx.Router, record: Json, stands: bool
+) -> None:
+    found = await gathered(client, {"record": record}, fetching=False)
+    assert (found.available == NEEDS) is stands
+    assert all(outcome.borrowed for outcome in found.outcomes.values()) is stands
+    fetched = await gathered(client, {"record": record})
+    assert fetched.outcomes["labs"].state == State.FETCHED
+
+
 async def test_foreign_conditions_with_more_pages_are_partial(client: FhirClient) -> None:
     given = {"condition": searchset(condition(1), link="Condition?page=2")}
     found = await gathered(client, given, fetching=False)

@@ -18,7 +18,7 @@ from tests.service.calls import bundled_knowledge, call_body
 from tests.service.facts.build import NOW, Json, bundle
 from tests.service.memory.samples import feedback_on
 
-__all__ = ["Site", "site"]
+__all__ = ["HOOK", "Site", "prefetch", "site"]
 
 HOOK = "/cds-services/red-flags"
 

@@ -57,6 +57,12 @@ class Server:
             connection.execute(f"CREATE SCHEMA {name}".encode())
         return f"{self.url}?options=-csearch_path%3D{name}"
 
+    def new_database(self, name: str) -> str:
+        """The address of an empty database, for what concerns a whole one."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}".encode())
+        return f"postgresql://tocsin@127.0.0.1:{self.port}/{name}"
+
     def start(self) -> None:
         told = ["fsync=off", "listen_addresses=127.0.0.1", f"port={self.port}", *self._settings]
         told.append(f"unix_socket_directories={self._folder}")

@@ -1,5 +1,7 @@
 """Rows made of answers: what they say, and that nothing of a person is in them."""
 
+from typing import Any
+
 import orjson
 import pytest
 
@@ -12,12 +14,12 @@ from service.outcomes import Outcome, State
 from tests.rules.bundles import bundled
 from tests.service.calls import INSTANCE
 from tests.service.facts import codes
-from tests.service.facts.build import PATIENT, condition, lab, patient
+from tests.service.facts.build import PATIENT, Json, condition, lab, patient
 from tests.service.memory.samples import AT, CLIENT, NEW_BACK, PSEUDONYMS, answer_on, record
 
 
-def rows(*resources: object, **options: object) -> tuple[BundleRow, CallRow, list[CardRow]]:
-    answered = answer_on(*(resources or record()), **options)  # type: ignore[arg-type]
+def rows(*resources: Json, **options: Any) -> tuple[BundleRow, CallRow, list[CardRow]]:
+    answered = answer_on(*(resources or record()), **options)
     return Recorder(PSEUDONYMS).rows(answered, CLIENT)
 
 

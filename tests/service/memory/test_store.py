@@ -1,9 +1,11 @@
 """What every store does, SQLite and PostgreSQL alike."""
 
+from collections.abc import Mapping
+
 import pytest
 
 from service.memory import statements as sql
-from service.memory.rows import AnswerRow, SwitchRow
+from service.memory.rows import AnswerRow, CardRow, FeedbackRow, SwitchRow
 from service.memory.store import LEVEL, Batch, Store, StoreFailed, StoreRefused, StoreTooNew
 from tests.service.memory.conftest import store_at
 from tests.service.memory.samples import AT, CARD, bundle_row, call_row, card_row, feedback_row
@@ -12,12 +14,10 @@ LATER = AT + 3600
 
 
 def write(
-    store: Store, *cards: object, feedback: object = None, settle: float | None = None
-) -> dict[str, str]:
-    batch = Batch([bundle_row()], [call_row()], list(cards), [])  # type: ignore[arg-type]
-    if feedback is not None:
-        batch.feedback.append(feedback)  # type: ignore[arg-type]
-    return store.write(batch, settle).states
+    store: Store, *cards: CardRow, feedback: FeedbackRow | None = None, settle: float | None = None
+) -> Mapping[str, str]:
+    entries = [feedback] if feedback is not None else []
+    return store.write(Batch([bundle_row()], [call_row()], list(cards), entries), settle).states
 
 
 def test_what_is_written_is_read(store: Store) -> None:

@@ -1,4 +1,5 @@
-"""The writing thread: batches, bounds, what waits while the store fails, and that faults cost records only.
+"""The writing thread: batches, bounds, what waits while the store fails, and that faults cost
+records only.
 """
 
 import threading

@@ -48,7 +48,7 @@ def browser() -> Iterator[Browser]:
     """Headless Chromium without its sandbox, which containers do not allow."""
     path = chromium()
     with sync_playwright() as driver:
-        found = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        found = driver.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-lcd-text"])
         try:
             yield found
         finally:

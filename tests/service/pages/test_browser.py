@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 from playwright.sync_api import Browser, Page
@@ -63,7 +64,8 @@ def test_the_policy_is_in_force(page: Page, address: str) -> None:
     page.evaluate(
         """() => {
             window.stopped = [];
-            document.addEventListener("securitypolicyviolation", (e) => window.stopped.push(e.effectiveDirective));
+            const note = (event) => window.stopped.push(event.effectiveDirective);
+            document.addEventListener("securitypolicyviolation", note);
             const script = document.createElement("script");
             script.textContent = "window.ran = true";
             document.body.append(script);
@@ -134,7 +136,7 @@ def test_no_naughty_string_runs(page: Page, address: str, shared: Path) -> None:
     """Each of them in every free place of a record, in every field of the form, and in the address."""
     strings = json.loads((shared / "corpus/hostile/naughty-strings/blns.json").read_text("utf-8"))
     alarms: list[str] = []
-    page.on("dialog", lambda dialog: (alarms.append(dialog.message), dialog.dismiss()))
+    page.on("dialog", lambda dialog: alarms.append(dialog.message))
     person, pain, esr = resources()
     person["name"] = [{"text": one} for one in strings]
     pains = [{**pain, "id": f"c{i}", "code": {**pain["code"], "text": s}} for i, s in enumerate(strings)]
@@ -149,10 +151,9 @@ def test_no_naughty_string_runs(page: Page, address: str, shared: Path) -> None:
     page.get_by_role("button", name="Run").click()
     assert page.get_by_role("alert").count() == 1
     _is_ours(page)
-    for name in [one for one in strings if "<" in one and len(one) < 400]:
-        page.goto(address)
-        page.evaluate("(q) => { location.href = '/rules?' + new URLSearchParams({q, urgency: q}) }", name)
-        page.wait_for_url("**/rules?*")
+    for some in range(0, len(strings), 40):
+        query = {"q": " ".join(strings[some : some + 40]), "hook": strings[some]}
+        page.goto(f"{address}/rules?{urlencode(query)}")
         _is_ours(page)
     assert alarms == []
 

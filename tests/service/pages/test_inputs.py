@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from rules.engine import OrderTemplate
 from service.answering import POLICY_FACTS
 from service.pages.inputs import Input, InputRefused, body_of, read_input
 from service.queries import plan
@@ -18,12 +17,12 @@ DRUG = {"resourceType": "Medication", "id": "m1"}
 CALL: dict[str, Any] = {"hook": "patient-view", "context": {"patientId": "p1", "userId": "Practitioner/1"}}
 
 
-def body(orders: dict[str, OrderTemplate] | None = None, **fields: str) -> dict[str, Any]:
+def body(**fields: str) -> dict[str, Any]:
     rules = bundled().bundle
     return body_of(
         read_input(fields),
         plan=plan(rules, "patient-view", POLICY_FACTS),
-        orders=rules.orders if orders is None else orders,
+        orders=rules.orders,
         today=NOW.date(),
         instance="i1",
     )

@@ -1,0 +1,65 @@
+"""`tocsin report` in its four forms."""
+
+import csv
+import io
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import orjson
+import pytest
+
+from service.memory.report import RULE_COLUMNS
+from service.memory.sqlite import SqliteStore
+from tests.service.memory.month import fill_month
+from tests.service.terminal import tocsin
+
+Run = Callable[..., tuple[int, str, str]]
+SINCE = ("--since", "2026-10-28", "--until", "2026-11-25")
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
+    monkeypatch.setenv("TOCSIN_STATE_DIR", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "200")
+    store = SqliteStore(tmp_path / "tocsin.sqlite")
+    store.open()
+    fill_month(store)
+    store.close()
+    return lambda *arguments: tocsin(capsys, "report", *arguments)
+
+
+def test_the_table_has_rules_clients_and_concerns(run: Run) -> None:
+    code, said, _ = run(*SINCE)
+    assert code == 0
+    assert "1680 calls" in said
+    assert re.search(r"^steady +420 +250\.0 +280 +10 ", said, re.MULTILINE)
+    assert re.search(r"^ward-0 +840 ", said, re.MULTILINE)
+    assert "breaks has gone silent" in said
+
+
+def test_json_has_everything(run: Run) -> None:
+    found = orjson.loads(run(*SINCE, "--format", "json")[1])
+    assert found["calls"] == 1680
+    assert {row["rule"] for row in found["rules"]} == {"steady", "breaks", "blind"}
+
+
+def test_csv_has_a_row_for_each_rule(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "out.csv"
+    assert run(*SINCE, "--format", "csv", "--output", str(file))[:2] == (0, "")
+    rows = list(csv.DictReader(io.StringIO(file.read_text())))
+    assert tuple(rows[0]) == RULE_COLUMNS
+    assert (rows[0]["rule"], rows[0]["fires"], rows[0]["held_back"]) == ("steady", "420", "S6 140")
+
+
+def test_the_page_is_whole_and_loads_nothing(run: Run) -> None:
+    page = run(*SINCE, "--format", "html")[1]
+    assert page.startswith("<!doctype html>")
+    assert page.count("<svg") == 3 + 2
+    assert "breaks has gone silent" in page
+    assert not re.search(r"(src|href)=|@import|url\(|<script", page)
+
+
+def test_nothing_on_record_is_a_report_too(run: Run) -> None:
+    for form in ("table", "json", "csv", "html"):
+        assert run("--since", "2020-01-01", "--until", "2020-02-01", "--format", form)[0] == 0
