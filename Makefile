@@ -1,11 +1,12 @@
 # The whole developer interface. Needs make and Python 3.11 or later; everything else comes from the lock files.
 #
-#   make run     start on 127.0.0.1:8000 with the demo patients and without authentication
-#   make test    the test suite with its coverage gate
-#   make check   lint, format, types, rule content, rule mutations
-#   make bench   time one call against a bare constant answer
-#   make lock    write requirements/*.txt again from pyproject.toml
-#   make clean   remove what the other targets made
+#   make run           start on 127.0.0.1:8000 with the demo patients and without authentication
+#   make test          the test suite with its coverage gate
+#   make test-deploy   the tests of deploy/, which build and run the image where the tools are
+#   make check         lint, format, types, rule content, rule mutations
+#   make bench         time one call against a bare constant answer
+#   make lock          write requirements/*.txt again from pyproject.toml
+#   make clean         remove what the other targets made
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -25,7 +26,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 LOCK := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
-.PHONY: help run test check bench lock clean
+.PHONY: help run test test-deploy check bench lock clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -35,6 +36,9 @@ run: $(VENV)/.run
 
 test: $(VENV)/.dev
 	@$(BIN)/python -m pytest --cov --cov-report=term
+
+test-deploy: $(VENV)/.dev
+	@TEST_CONTAINERS=1 $(BIN)/python -m pytest tests/deploy
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check

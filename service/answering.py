@@ -42,6 +42,7 @@ POLICY_FACTS = frozenset(
         "pain.back.current",
         "pain.hip.current",
         "pain.pelvic.current",
+        "pain.lumbar.current",
         "pain.thoracic.current",
         "pain.progressive",
         "neuro.any_new",

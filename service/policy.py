@@ -230,7 +230,11 @@ def _areas(rule: Rule, facts: FactSet) -> list[frozenset[str]]:
     """
     areas: list[frozenset[str]] = []
     if rule.region in ("back", "both") and facts["pain.back.current"]:
-        areas.append(frozenset({"thoracic-spine"}) if facts["pain.thoracic.current"] else _SPINE)
+        thoracic, lumbar = facts["pain.thoracic.current"], facts["pain.lumbar.current"]
+        if thoracic:
+            areas.append(frozenset({"thoracic-spine"}))
+        if lumbar or not thoracic:
+            areas.append(frozenset({"lumbar-spine"}) if thoracic else _SPINE)
     if rule.region in ("hip", "both"):
         if facts["pain.hip.current"]:
             areas.append(_PELVIS)

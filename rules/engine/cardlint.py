@@ -54,8 +54,6 @@ def _missing_cards(file: RuleFile, rule: Rule, content: Content) -> Iterator[Pro
 def _why(rule: Rule, urgency: Urgency) -> str:
     if urgency == rule.urgency:
         return "it is the rule's own urgency"
-    if urgency == rule.max_indicator:
-        return "the site's max_indicator lowers the rule to it"
     return f"{'S1' if rule.urgency == 'critical' else 'S3'} lowers the rule to it"
 
 

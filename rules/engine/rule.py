@@ -113,16 +113,14 @@ class Rule(msgspec.Struct, frozen=True):
     @property
     def card_urgencies(self) -> tuple[Urgency, ...]:
         """Every urgency the rule's card can appear with: its own, and those it can be lowered to: by S1,
-        which lowers every critical rule, and by S3.
+        which lowers every critical rule, and by S3. A site's limit changes the indicator alone, not the words.
         """
         found: list[Urgency] = [self.urgency]
         if self.urgency == "critical":
             found += ["warning", "info"]
         if self.urgency == "warning" and "S3" in self.suppression:
             found.append("info")
-        if severity(self.max_indicator) > severity(self.urgency):
-            found.append(self.max_indicator)
-        return tuple(sorted(set(found), key=severity))
+        return tuple(sorted(found, key=severity))
 
 
 def parse_rule(document: Document, settings: RuleSettings) -> Rule:

@@ -49,6 +49,7 @@ def derive(d: Derivation) -> None:
     _axial(d, found, onsets)
     for name, sets in (
         ("pain.thoracic.current", ("thoracic-back-pain",)),
+        ("pain.lumbar.current", ("low-back-pain",)),
         ("pain.radicular.current", ("sciatica-radiculopathy",)),
         ("pain.groin_thigh.current", ("groin-thigh-buttock-pain",)),
     ):

@@ -5,6 +5,7 @@ work below a path of a reverse proxy. Source: WCAG 2.2 AA; Content Security Poli
 """
 
 from collections.abc import Awaitable, Callable
+from functools import cache
 from typing import Any
 
 import jinja2
@@ -17,7 +18,7 @@ from service.desk import Desk
 from service.errors import CallError, answer
 from service.pages.markup import breakable, detail_html
 
-__all__ = ["POLICY", "Handler", "Site"]
+__all__ = ["POLICY", "Handler", "Site", "told"]
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -29,28 +30,21 @@ Handler = Callable[[Request, Desk], Awaitable[Response]]
 class Site:
     """Renders the templates of service/templates into answers."""
 
-    def __init__(self) -> None:
-        self._environment = jinja2.Environment(
-            loader=jinja2.PackageLoader("service"),
-            autoescape=True,
-            undefined=jinja2.StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        self._environment.globals["detail_html"] = detail_html
-        self._environment.filters["breakable"] = breakable
-
     def page(
         self, request: Request, desk: Desk, template: str, status: int = 200, **members: Any
     ) -> Response:
         """A page; `members` are what its template reads beside what every page gets."""
-        text = self._environment.get_template(template).render(
-            root=_root(request),
-            here=request.url.path,
-            version=__version__,
-            bundle=desk.knowledge.bundle,
-            settings=desk.settings,
-            **members,
+        text = (
+            _environment()
+            .get_template(template)
+            .render(
+                root=_root(request),
+                here=request.url.path,
+                version=__version__,
+                bundle=desk.knowledge.bundle,
+                settings=desk.settings,
+                **members,
+            )
         )
         headers = {"Content-Security-Policy": POLICY}
         return Response(text.encode("utf-8", "replace"), status, headers, "text/html")
@@ -69,6 +63,21 @@ class Site:
                 return response
 
         return shown
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    """Made once in a process, since compiling the templates takes a while."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("service"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals["detail_html"] = detail_html
+    environment.filters["breakable"] = breakable
+    return environment
 
 
 def told(error: CallError | HookError) -> dict[str, str]:

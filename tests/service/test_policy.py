@@ -195,6 +195,14 @@ def test_thoracic_pain_needs_the_thoracic_spine() -> None:
     assert imaged(NEW_BACK, thoracic, study(whole, 5)) == UNREAD
 
 
+def test_pain_of_both_parts_of_the_back_needs_both_imaged() -> None:
+    both = {**BACK, "pain.thoracic.current": True, "pain.lumbar.current": True}
+    thoracic, lumbar = study("thoracic-spine", 5, "normal"), study("lumbar-spine", 5, "normal")
+    assert imaged("combined-minor-red-flags", both, thoracic) == OPEN
+    assert imaged("combined-minor-red-flags", both, lumbar) == OPEN
+    assert imaged("combined-minor-red-flags", both, thoracic, lumbar) == CLEAN
+
+
 def test_every_painful_area_must_be_imaged() -> None:
     both = {**BACK, **HIP}
     back, hip = study("lumbar-spine", 5, "normal"), study(("pelvis", "hip"), 9, "normal")

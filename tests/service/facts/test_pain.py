@@ -50,6 +50,7 @@ def test_back_pain_is_known_in_every_code_system(code: str) -> None:
     [
         (codes.THORACIC_PAIN, "pain.back.current"),
         (codes.THORACIC_PAIN, "pain.thoracic.current"),
+        (codes.LOW_BACK_PAIN, "pain.lumbar.current"),
         (codes.SCIATICA, "pain.back.current"),
         (codes.SCIATICA, "pain.radicular.current"),
         (codes.HIP_PAIN, "pain.hip.current"),

@@ -143,7 +143,7 @@ def main() -> int:
         print(
             f"acknowledged after it:        {len(again.calls)} calls, {len(again.feedback)} feedback entries"
         )
-        print(f"in the store:                 {store.count(0, 1e12)} calls, {found} of them")
+        print(f"in the store:                 {store.count(0, 1e12)} calls, {found} of the feedback")
         print(f"the file: {store.integrity()}")
         store.close()
     return 0 if found == len(ids) else 1

@@ -178,6 +178,9 @@ async def test_a_rules_text_is_loaded() -> None:
     page = Seen(await got(f"/playground?patient=demo-esr&rule={ESR}"))
     assert f"id: {ESR}" in page.text
     assert "Run with your text" not in page.text
+    unchanged = Seen(await posted(patient="demo-esr", rule=ESR, text=yaml_of(ESR).replace("\n", "\r\n")))
+    assert "Run with your text" not in unchanged.text
+    assert unchanged.tags.count("article") == 1
     loaded = Seen(await posted(rule=ESR, load="1", text="of another rule"))
     assert f"id: {ESR}" in loaded.text
 
