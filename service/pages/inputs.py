@@ -108,6 +108,8 @@ def _pasted(text: str, plan: Iterable[Query], instance: str) -> Json:
 
 def _from_bundle(bundle: Json, plan: Iterable[Query], instance: str) -> Json:
     resources = _resources(bundle)
+    if not resources:
+        raise InputRefused("The Bundle has no entries.")
     patients = [one for one in resources if one.get("resourceType") == "Patient" and one.get("id")]
     if not patients:
         raise InputRefused("The Bundle has no Patient with an id, so it cannot be told who it is about.")
@@ -127,11 +129,17 @@ def _from_bundle(bundle: Json, plan: Iterable[Query], instance: str) -> Json:
 
 
 def _resources(bundle: Json) -> list[Json]:
-    entries = bundle.get("entry")
-    if not isinstance(entries, list):
-        raise InputRefused("The Bundle has no entries.")
-    found = [entry.get("resource") for entry in entries if isinstance(entry, dict)]
-    return [one for one in found if isinstance(one, dict)]
+    """What is in a Bundle, and in Bundles inside it, as a batch response has them."""
+    found: list[Json] = []
+    waiting = [bundle]
+    while waiting:
+        entries = waiting.pop().get("entry")
+        for entry in entries if isinstance(entries, list) else ():
+            resource = entry.get("resource") if isinstance(entry, dict) else None
+            if isinstance(resource, dict):
+                kept = waiting if resource.get("resourceType") == "Bundle" else found
+                kept.append(resource)
+    return found
 
 
 def _searchset(resources: list[Json]) -> Json | None:
@@ -156,12 +164,8 @@ def _at_hook(body: Json, hook: str) -> None:
         context["draftOrders"] = {"resourceType": "Bundle", "type": "collection", "entry": []}
     if hook == HOOKS[1]:
         context["selections"] = [
-            f"{one.get('resourceType')}/{one.get('id')}" for one in _drafts(context["draftOrders"])
+            f"{one.get('resourceType')}/{one.get('id')}" for one in _resources(context["draftOrders"])
         ]
-
-
-def _drafts(bundle: Json) -> list[Json]:
-    return _resources(bundle) if isinstance(bundle.get("entry"), list) else []
 
 
 def _ordering(body: Json, name: str, orders: Mapping[str, OrderTemplate], today: dt.date) -> None:
@@ -179,6 +183,6 @@ def _ordering(body: Json, name: str, orders: Mapping[str, OrderTemplate], today:
         }
         for number, resource in enumerate(orders[name].resources)
     ]
-    entries = [{"resource": one} for one in [*_drafts(context["draftOrders"]), *drafts]]
+    entries = [{"resource": one} for one in [*_resources(context["draftOrders"]), *drafts]]
     context["draftOrders"] = {**context["draftOrders"], "entry": entries}
     _at_hook(body, body["hook"])

@@ -51,6 +51,13 @@ def test_a_bundle_is_laid_out_under_our_keys() -> None:
     }
 
 
+def test_bundles_inside_a_bundle_are_opened() -> None:
+    inside = {"resourceType": "Bundle", "entry": [{"resource": PATIENT}, {"resource": PAIN}, 7]}
+    made = body(data=bundle_text(inside, {"resourceType": "Bundle", "entry": {}}))
+    assert made["prefetch"]["patient"] == PATIENT
+    assert made["prefetch"]["conditions"]["entry"] == [{"resource": PAIN}]
+
+
 def test_a_hook_request_is_taken_as_it_is_but_calls_nobody() -> None:
     given = {
         **CALL,

@@ -3,6 +3,7 @@
 import copy
 import datetime as dt
 import json
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -284,3 +285,15 @@ async def test_hostile_text_is_shown_as_text(text: str) -> None:
             page = Seen(await client.get(path, params=dict.fromkeys(("patient", "rule", "q", "hook"), text)))
             assert "img" not in page.tags
             assert page.tags.count("script") == (path == "/playground")
+
+
+async def test_every_captured_request_is_answered_or_told_why_not(shared: Path) -> None:
+    files = sorted((shared / "corpus/cds-requests").glob("*.json"))
+    assert files
+    async with visitor() as client:
+        for file in files:
+            sent = {"file": (file.name, file.read_bytes(), "application/json")}
+            answer = await client.post("/playground", data={"data": ""}, files=sent)
+            assert answer.status_code in (200, 400, 412), file.name
+            told = Seen(answer).values("div", "role") == ["alert"]
+            assert told == (answer.status_code != 200), file.name
