@@ -28,10 +28,9 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 
 from hooks import OVERRIDE_REASONS
 from service import __version__
-from service.answering import Answer
 from service.errors import ErrorAnswer
 from service.logs import dropped_total
-from service.memory.recorder import expand
+from service.memory.recorder import Passage, expand
 from service.memory.rows import CallRow
 from service.memory.store import Kept
 from service.memory.writer import Counted
@@ -143,12 +142,12 @@ class Metrics:
         cut: Tally[tuple[str, ...]] = Tally()
         keys: Tally[tuple[str, str]] = Tally()
         cards: Tally[tuple[str, str, str]] = Tally()
-        for answered, bundle, call, shown in batch:
+        for passage, bundle, call, shown in batch:
             ends[call.hook, call.client, "card" if call.cards else "no-card"] += 1
             outcomes[bundle.rules, call.outcomes] += 1
-            suppressed.update(_suppressed(answered, call))
+            suppressed.update(_suppressed(passage, call))
             cut.update(dict(_cut(call)))
-            keys.update((key, outcome.state.value) for key, outcome in answered.outcomes.items())
+            keys.update((key, outcome.state.value) for key, outcome in passage.outcomes.items())
             cards.update((row.rule, row.mode, row.urgency) for row in shown)
             self._seconds.labels(call.hook).observe(call.total_ms / 1000)
         _add(self._requests, ends.items())
@@ -181,9 +180,9 @@ class Metrics:
         self._counted = (lost, failures)
 
 
-def _suppressed(answered: Answer, call: CallRow) -> Iterator[tuple[str, str]]:
+def _suppressed(passage: Passage, call: CallRow) -> Iterator[tuple[str, str]]:
     if call.moved != "{}":
-        for outcome in answered.decision.outcomes.values():
+        for outcome in passage.decision.outcomes.values():
             if outcome.outcome in ("suppressed", "folded") and outcome.reason is not None:
                 yield outcome.rule, outcome.reason.code
 

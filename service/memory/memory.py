@@ -18,7 +18,7 @@ from service.errors import Overloaded
 from service.logs import logger
 from service.memory.killswitch import Switches
 from service.memory.patients import Pseudonyms
-from service.memory.recorder import Recorder
+from service.memory.recorder import Passage, Recorder
 from service.memory.rows import FeedbackRow, SwitchRow, opaque
 from service.memory.store import Kept, Store, StoreError, StoreFailed, StoreTooNew
 from service.memory.upkeep import retention_start
@@ -121,7 +121,7 @@ class Memory:
     async def keep(self, answered: Answer, client: str) -> None:
         """Queue the record of a call."""
         self.start()
-        self._writer.put((answered, client))
+        self._writer.put(Passage.of(answered, client))
         if self._commit_calls:
             await self.settle()
 

@@ -1,11 +1,11 @@
-"""From an Answer to rows. It runs in the writer's thread, after the answer has gone out.
+"""From an Answer to rows. All but the first step runs in the writer's thread, after the answer has gone out.
 
 Kept of the data are the facts of fired rules: coded values, numbers and dates. No source, note or text goes
 with them. A rule's outcome takes one letter, so that a call takes some hundred bytes and equal calls are
 grouped by the database.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -17,8 +17,9 @@ from service.cards import FINDINGS
 from service.memory.fingerprint import Watch
 from service.memory.patients import Pseudonyms
 from service.memory.rows import BundleRow, CallRow, CardRow, opaque
+from service.outcomes import Outcome
 
-__all__ = ["NOT_RUN", "OUTCOME_LETTERS", "Recorder", "expand"]
+__all__ = ["NOT_RUN", "OUTCOME_LETTERS", "Passage", "Recorder", "expand"]
 
 OUTCOME_LETTERS: Mapping[OutcomeKind, str] = {
     "not-fired": "n",
@@ -42,6 +43,50 @@ def expand(rules: str, outcomes: str) -> dict[str, OutcomeKind]:
     return {name: _KINDS[letter] for name, letter in zip(names, outcomes, strict=True) if letter != NOT_RUN}
 
 
+class Passage(msgspec.Struct, frozen=True):
+    """What a record is made of. It leaves the patient's record behind: answers that waited with theirs, be it
+    for a twentieth of a second, doubled the cost of a call, because their memory could not be used again.
+
+    `cards` are ids and findings, `left_out` counts by name, and `outcomes` says how each prefetch key ended.
+    """
+
+    client: str
+    hook: str
+    instance: str
+    at: float
+    patient_id: str
+    user_id: str | None
+    encounter_id: str | None
+    decision: Decision
+    cards: Sequence[tuple[str, Sequence[Mapping[str, str]]]]
+    outcomes: Mapping[str, Outcome]
+    left_out: Mapping[str, int]
+    milliseconds: Mapping[str, float]
+
+    @classmethod
+    def of(cls, answered: Answer, client: str) -> "Passage":
+        call = answered.call
+        return cls(
+            client,
+            call.hook,
+            call.instance,
+            call.now.timestamp(),
+            call.context.patient_id,
+            call.context.user_id,
+            call.context.encounter_id,
+            answered.decision,
+            [(card.uuid, card.extension[FINDINGS]) for card in answered.cards],
+            answered.outcomes,
+            {
+                "malformed": len(answered.problems),
+                "unread": answered.unread,
+                "other_patient": sum(answered.dropped.values()),
+                "uncoded": sum(answered.uncoded.values()),
+            },
+            answered.milliseconds,
+        )
+
+
 class _Shape(msgspec.Struct, frozen=True):
     """What the records of one bundle have in common. `slots`: rule -> (fact, slot) of what it reads and
     shows.
@@ -61,37 +106,34 @@ class Recorder:
         self._pseudonyms = pseudonyms
         self._shapes: dict[str, _Shape] = {}
 
-    def rows(self, answered: Answer, client: str) -> tuple[BundleRow, CallRow, list[CardRow]]:
+    def rows(self, passage: Passage) -> tuple[BundleRow, CallRow, list[CardRow]]:
         """The bundle, the call and its cards."""
-        decision, call = answered.decision, answered.call
-        at = call.now.timestamp()
+        decision, client = passage.decision, passage.client
         shape = self._shapes.get(decision.bundle.digest)
         if shape is None:
-            shape = self._shapes[decision.bundle.digest] = _shape(decision.bundle, at)
-        context = call.context
-        patient = self._pseudonyms.of(client, context.patient_id)
-        clinician = self._pseudonyms.of(client, context.user_id) if context.user_id else ""
-        encounter = self._pseudonyms.of(client, context.encounter_id) if context.encounter_id else ""
-        instance = opaque(call.instance)
+            shape = self._shapes[decision.bundle.digest] = _shape(decision.bundle, passage.at)
         row = CallRow(
-            at=at,
-            instance=instance,
-            hook=call.hook,
+            at=passage.at,
+            instance=opaque(passage.instance),
+            hook=passage.hook,
             client=client,
             bundle=decision.bundle.digest,
-            patient=patient,
-            clinician=clinician,
-            encounter=encounter,
-            cards=len(answered.cards),
+            patient=self._pseudonyms.of(client, passage.patient_id),
+            clinician=self._hash(client, passage.user_id),
+            encounter=self._hash(client, passage.encounter_id),
+            cards=len(passage.cards),
             outcomes=_letters(decision, shape),
             moved=_json(_moved(decision)),
             facts=_json(_facts(decision, shape)),
             missing=_json(_missing(decision, shape)),
-            cut=_json(_cut(answered)),
-            spent=_json({step: round(spent, 2) for step, spent in answered.milliseconds.items()}),
-            total_ms=round(answered.milliseconds.get("total", 0.0), 2),
+            cut=_json(_cut(passage)),
+            spent=_json({step: round(spent, 2) for step, spent in passage.milliseconds.items()}),
+            total_ms=round(passage.milliseconds.get("total", 0.0), 2),
         )
-        return shape.row, row, _cards(answered, row, shape)
+        return shape.row, row, _cards(passage, row, shape)
+
+    def _hash(self, client: str, identifier: str | None) -> str:
+        return self._pseudonyms.of(client, identifier) if identifier else ""
 
 
 def _shape(bundle: Bundle, at: float) -> _Shape:
@@ -156,31 +198,26 @@ def _missing(decision: Decision, shape: _Shape) -> list[str]:
     return list(dict.fromkeys(unknown))
 
 
-def _cut(answered: Answer) -> dict[str, Any]:
+def _cut(passage: Passage) -> dict[str, Any]:
     """What of the data was left out: keys of our own templates and counts, only those that are not empty."""
-    cut = {
-        "failed": [key for key, outcome in answered.outcomes.items() if not outcome.had],
-        "malformed": len(answered.problems),
-        "unread": answered.unread,
-        "other_patient": sum(answered.dropped.values()),
-        "uncoded": sum(answered.uncoded.values()),
-    }
-    return {name: what for name, what in cut.items() if what}
+    failed = [key for key, outcome in passage.outcomes.items() if not outcome.had]
+    counts = {name: count for name, count in passage.left_out.items() if count}
+    return {"failed": failed, **counts} if failed else counts
 
 
-def _cards(answered: Answer, call: CallRow, shape: _Shape) -> list[CardRow]:
+def _cards(passage: Passage, call: CallRow, shape: _Shape) -> list[CardRow]:
     """One row for each rule a card stands for. Rules that are only named on a card (S10) were not shown."""
     rows = []
-    decision = answered.decision
-    for card in answered.cards:
-        for finding in card.extension[FINDINGS]:
+    decision = passage.decision
+    for card, findings in passage.cards:
+        for finding in findings:
             outcome = decision[finding["rule"]]
             if outcome.reason is not None and outcome.reason.code == "S10":
                 continue
             rule = decision.bundle.programs[outcome.rule].rule
             rows.append(
                 CardRow(
-                    card=card.uuid,
+                    card=card,
                     rule=rule.id,
                     patient=call.patient,
                     at=call.at,

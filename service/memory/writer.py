@@ -14,20 +14,19 @@ from concurrent.futures import Future
 from functools import partial
 from itertools import islice
 
-from service.answering import Answer
 from service.logs import logger
-from service.memory.recorder import Recorder
+from service.memory.recorder import Passage, Recorder
 from service.memory.rows import BundleRow, CallRow, CardRow, FeedbackRow
 from service.memory.store import Batch, Kept, Store, StoreError, StoreRefused
 
-__all__ = ["BATCH", "CAPACITY", "INTERVAL_S", "QUEUE", "Counted", "Entry", "Writer"]
+__all__ = ["BATCH", "CAPACITY", "INTERVAL_S", "QUEUE", "Counted", "Writer"]
 
 INTERVAL_S = 0.05
 BATCH = 500
 CAPACITY = 20_000
 """Most calls that wait for the store, as rows of about 2 kB: some minutes of a busy hospital."""
 QUEUE = 2_000
-"""Most answers that wait for the thread. An answer is large until it is made into rows."""
+"""Most calls that wait for the thread. A call is larger until it is made into rows."""
 
 _RETRY_S = (0.1, 5.0)
 _AT_ONCE = 8
@@ -35,12 +34,9 @@ _AT_ONCE = 8
 _SETTLE_S = 60.0
 _SETTLE_AGAIN_S = 2.0
 
-Entry = tuple[Answer, str]
-"""An answer and the id of the client it went to."""
-
 Rows = tuple[BundleRow, CallRow, Sequence[CardRow]]
-Counted = tuple[Answer, BundleRow, CallRow, Sequence[CardRow]]
-"""An answer with the rows made of it, for the metrics."""
+Counted = tuple[Passage, BundleRow, CallRow, Sequence[CardRow]]
+"""A call with the rows made of it, for the metrics."""
 
 Job = tuple[Sequence[FeedbackRow], "Future[Kept]"]
 
@@ -68,7 +64,7 @@ class Writer:
         self._seen, self._kept, self._tick = seen, kept, tick
         self._capacity, self._queue = capacity, queue
         self._interval_s = interval_s
-        self._entries: deque[Entry] = deque()
+        self._passages: deque[Passage] = deque()
         self._jobs: deque[Job] = deque()
         self._waiting: deque[Rows] = deque()
         self._bundles: set[str] = set()
@@ -87,14 +83,14 @@ class Writer:
     @property
     def waiting(self) -> int:
         """Calls that are not written yet."""
-        return len(self._entries) + len(self._waiting)
+        return len(self._passages) + len(self._waiting)
 
-    def put(self, entry: Entry) -> None:
+    def put(self, passage: Passage) -> None:
         """Queue a call. Never waits, never fails."""
-        if len(self._entries) >= self._queue:
+        if len(self._passages) >= self._queue:
             self.lost += 1
             return
-        self._entries.append(entry)
+        self._passages.append(passage)
 
     def submit(self, rows: Sequence[FeedbackRow] = ()) -> "Future[Kept]":
         """Write feedback, and every call queued before it, at once. The future gets StoreError when
@@ -148,8 +144,8 @@ class Writer:
     def _take(self) -> None:
         """Make rows of what is queued, and show it to the metrics on the way."""
         taken: list[Counted] = []
-        for number in range(1, len(self._entries) + 1):
-            self._guarded(partial(self._prepare, self._entries.popleft(), taken))
+        for number in range(1, len(self._passages) + 1):
+            self._guarded(partial(self._prepare, self._passages.popleft(), taken))
             if number % _AT_ONCE == 0:
                 # Let the event loop go on, which would otherwise wait for the whole batch, up to 5 ms.
                 time.sleep(0)
@@ -160,9 +156,9 @@ class Writer:
         self._forget(over)
         self.lost += over
 
-    def _prepare(self, entry: Entry, taken: list[Counted]) -> None:
+    def _prepare(self, passage: Passage, taken: list[Counted]) -> None:
         try:
-            taken.append((entry[0], *self._recorder.rows(*entry)))
+            taken.append((passage, *self._recorder.rows(passage)))
         except BaseException:
             self.lost += 1
             raise

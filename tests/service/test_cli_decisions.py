@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from service.memory.exports import FEEDBACK_COLUMNS, FLAT_COLUMNS
-from service.memory.recorder import Recorder
+from service.memory.recorder import Passage, Recorder
 from service.memory.sqlite import SqliteStore
 from service.memory.store import Batch
 from tests.service.calls import INSTANCE
@@ -34,7 +34,7 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureF
     monkeypatch.setenv("COLUMNS", "300")
     store = SqliteStore(tmp_path / "tocsin.sqlite")
     store.open()
-    bundle, call, cards = Recorder(PSEUDONYMS).rows(answer_on(*record(crp=60)), CLIENT)
+    bundle, call, cards = Recorder(PSEUDONYMS).rows(Passage.of(answer_on(*record(crp=60)), CLIENT))
     silent = call_row(client="other", bundle="sha256:gone", instance="i2", cards=0)
     rows = [feedback_row(card=cards[0].card), feedback_row(id="f2", card="=unknown")]
     store.write(Batch([bundle], [call, silent], cards, rows))

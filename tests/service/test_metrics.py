@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from service.answering import Answer
 from service.decode import Problem
 from service.errors import RateLimited, Unauthorised, answer
-from service.memory.recorder import Recorder
+from service.memory.recorder import Passage, Recorder
 from service.memory.store import Kept
 from service.memory.writer import Counted
 from service.metrics import Metrics, share_between_workers
@@ -23,8 +24,12 @@ from tests.service.memory.samples import CLIENT, NEW_BACK, PSEUDONYMS, answer_on
 
 
 def counted(client: str = CLIENT) -> Counted:
-    answered = answer_on(*record())
-    return (answered, *Recorder(PSEUDONYMS).rows(answered, client))
+    return counted_of(answer_on(*record()), client)
+
+
+def counted_of(answered: Answer, client: str = CLIENT) -> Counted:
+    passage = Passage.of(answered, client)
+    return (passage, *Recorder(PSEUDONYMS).rows(passage))
 
 
 def value(metrics: Metrics, name: str, **labels: str) -> float | None:
@@ -55,7 +60,7 @@ def test_suppressed_rules_and_what_was_not_read_are_counted() -> None:
         lab(codes.CRP, 60, None),
         problems=[Problem("labs", "x", "y")],
     )
-    metrics.calls([(answered, *Recorder(PSEUDONYMS).rows(answered, CLIENT))])
+    metrics.calls([counted_of(answered)])
     assert value(metrics, "tocsin_cards_suppressed_total", reason="SUPERSEDED") == 1
     assert value(metrics, "tocsin_data_cut_total", what="malformed") == 1
     assert value(metrics, "tocsin_data_cut_total", what="unread") == 1

@@ -8,7 +8,7 @@ import pytest
 from rules.engine import Span
 from service.decode import Problem
 from service.memory.fingerprint import Fingerprint
-from service.memory.recorder import OUTCOME_LETTERS, Recorder, expand
+from service.memory.recorder import OUTCOME_LETTERS, Passage, Recorder, expand
 from service.memory.rows import BundleRow, CallRow, CardRow
 from service.outcomes import Outcome, State
 from tests.rules.bundles import bundled
@@ -20,7 +20,7 @@ from tests.service.memory.samples import AT, CLIENT, NEW_BACK, PSEUDONYMS, answe
 
 def rows(*resources: Json, **options: Any) -> tuple[BundleRow, CallRow, list[CardRow]]:
     answered = answer_on(*(resources or record()), **options)
-    return Recorder(PSEUDONYMS).rows(answered, CLIENT)
+    return Recorder(PSEUDONYMS).rows(Passage.of(answered, CLIENT))
 
 
 def test_a_call_says_who_was_asked_when_and_what_became_of_each_rule() -> None:

@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from service.answering import Answer
-from service.memory.recorder import Recorder
+from service.memory.recorder import Passage, Recorder
 from service.memory.rows import FeedbackRow
 from service.memory.sqlite import SqliteStore
 from service.memory.store import Kept, StoreFailed, StoreRefused
@@ -19,6 +18,7 @@ from service.memory.writer import Counted, Writer
 from tests.service.memory.samples import CLIENT, PSEUDONYMS, answer_on, feedback_row, record
 
 ANSWER = answer_on(*record())
+PASSAGE = Passage.of(ANSWER, CLIENT)
 CARD = ANSWER.cards[0].uuid
 
 
@@ -94,7 +94,7 @@ def until(met: Callable[[], bool], seconds: float = 5.0) -> None:
 
 def test_calls_are_written_in_the_background_and_counted_once(bench: Bench) -> None:
     for _ in range(3):
-        bench.writer.put((ANSWER, CLIENT))
+        bench.writer.put(PASSAGE)
     until(lambda: bench.count() == 3)
     assert sum(bench.seen) == 3
     assert bench.ticks > 0
@@ -102,7 +102,7 @@ def test_calls_are_written_in_the_background_and_counted_once(bench: Bench) -> N
 
 
 def test_feedback_comes_after_the_calls_before_it_and_is_committed(bench: Bench) -> None:
-    bench.writer.put((ANSWER, CLIENT))
+    bench.writer.put(PASSAGE)
     kept = bench.writer.submit([feedback_row(card=CARD)]).result(5)
     assert kept.states == {"f1": "known"}
     until(lambda: bench.kept == [{"f1": "known"}])
@@ -110,7 +110,7 @@ def test_feedback_comes_after_the_calls_before_it_and_is_committed(bench: Bench)
 
 def test_stopping_writes_what_is_queued() -> None:
     bench = Bench(interval_s=60.0)
-    bench.writer.put((ANSWER, CLIENT))
+    bench.writer.put(PASSAGE)
     bench.writer.stop()
     assert bench.count() == 1
     bench.store.close()
@@ -118,7 +118,7 @@ def test_stopping_writes_what_is_queued() -> None:
 
 def test_while_the_store_fails_calls_wait_and_feedback_is_not_acknowledged(bench: Bench) -> None:
     bench.store.error = StoreFailed("disk full")
-    bench.writer.put((ANSWER, CLIENT))
+    bench.writer.put(PASSAGE)
     with pytest.raises(StoreFailed):
         bench.writer.submit([feedback_row(card=CARD)]).result(5)
     until(lambda: bench.writer.waiting == 1 and bench.writer.failing is not None)
@@ -131,7 +131,7 @@ def test_while_the_store_fails_calls_wait_and_feedback_is_not_acknowledged(bench
 
 def test_a_store_that_comes_back_is_written_without_being_asked(bench: Bench) -> None:
     bench.store.error = StoreFailed("gone")
-    bench.writer.put((ANSWER, CLIENT))
+    bench.writer.put(PASSAGE)
     until(lambda: bench.writer.failing is not None)
     bench.store.error = None
     until(lambda: bench.count() == 1)
@@ -141,7 +141,7 @@ def test_what_goes_over_the_bound_is_lost_oldest_first_and_counted() -> None:
     bench = Bench(capacity=2)
     bench.store.error = StoreFailed("gone")
     for number in range(5):
-        bench.writer.put((answer_on(*record(), instance=f"call-{number}"), CLIENT))
+        bench.writer.put(Passage.of(answer_on(*record(), instance=f"call-{number}"), CLIENT))
         bench.writer.submit().exception(5)
     until(lambda: bench.writer.lost == 3)
     bench.store.error = None
@@ -153,7 +153,7 @@ def test_what_goes_over_the_bound_is_lost_oldest_first_and_counted() -> None:
 def test_a_queue_that_nobody_empties_is_bounded() -> None:
     bench = Bench(queue=2, interval_s=60.0)
     for _ in range(5):
-        bench.writer.put((ANSWER, CLIENT))
+        bench.writer.put(PASSAGE)
     assert (bench.writer.waiting, bench.writer.lost) == (2, 3)
     bench.writer.stop()
     bench.store.close()
@@ -161,10 +161,10 @@ def test_a_queue_that_nobody_empties_is_bounded() -> None:
 
 def test_rows_the_store_refuses_are_dropped_and_the_next_are_written(bench: Bench) -> None:
     bench.store.error = StoreRefused("a value it cannot hold")
-    bench.writer.put((ANSWER, CLIENT))
+    bench.writer.put(PASSAGE)
     until(lambda: bench.writer.lost == 1)
     bench.store.error = None
-    bench.writer.put((ANSWER, CLIENT))
+    bench.writer.put(PASSAGE)
     until(lambda: bench.count() == 1)
 
 
@@ -172,16 +172,16 @@ def test_a_record_that_cannot_be_made_costs_only_itself(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = Recorder.rows
-    broken = answer_on(*record(), instance="broken")
+    broken = Passage.of(answer_on(*record(), instance="broken"), CLIENT)
 
-    def rows(self: Recorder, answered: Answer, client: str) -> Any:
-        if answered is broken:
+    def rows(self: Recorder, passage: Passage) -> Any:
+        if passage is broken:
             raise RuntimeError("a fault of ours")
-        return made(self, answered, client)
+        return made(self, passage)
 
     monkeypatch.setattr(Recorder, "rows", rows)
-    bench.writer.put((broken, CLIENT))
-    bench.writer.put((ANSWER, CLIENT))
+    bench.writer.put(broken)
+    bench.writer.put(PASSAGE)
     until(lambda: bench.count() == 1)
     assert bench.writer.lost == 1
 
@@ -199,7 +199,7 @@ def test_a_fault_in_the_thread_fails_the_feedback_and_not_the_thread(
 def test_large_backlogs_are_written_in_batches() -> None:
     bench = Bench(interval_s=60.0)
     for _ in range(1100):
-        bench.writer.put((ANSWER, CLIENT))
+        bench.writer.put(PASSAGE)
     bench.writer.stop(30)
     assert bench.count() == 1100
     assert bench.store.written == 3
@@ -211,5 +211,5 @@ def test_the_call_never_waits_for_a_store_that_hangs(bench: Bench) -> None:
     bench.writer.submit()
     started = time.perf_counter()
     for _ in range(1000):
-        bench.writer.put((ANSWER, CLIENT))
+        bench.writer.put(PASSAGE)
     assert time.perf_counter() - started < 0.05
