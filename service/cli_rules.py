@@ -1,8 +1,8 @@
 """`tocsin rules`: the rules listed, shown, explained, checked, and run against their own cases."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 import orjson
@@ -13,7 +13,6 @@ from rich.syntax import Syntax
 
 from rules.engine import (
     CaseResult,
-    Decision,
     Problem,
     RuleReport,
     RuleRow,
@@ -24,7 +23,7 @@ from rules.engine import (
     run_tests,
 )
 from service.knowledge import order_problems
-from service.policy import suppress
+from service.policy import case_policy
 from service.sheets import sheet
 from service.workbench import (
     CONTENT_WRONG,
@@ -36,7 +35,7 @@ from service.workbench import (
     today,
 )
 
-__all__ = ["app", "case_policy", "rule_problems"]
+__all__ = ["app", "rule_problems"]
 
 app = typer.Typer(no_args_is_help=True)
 _RuleIds = Annotated[list[str] | None, typer.Argument(metavar="ID", help="Only these rules.")]
@@ -162,11 +161,6 @@ def coverage(rule_ids: _RuleIds = None) -> None:
     total = sum(len(report.coverage) for report in reports)
     typer.echo(f"{total} criteria, {len(missing)} with a value that no case shows")
     raise typer.Exit(CONTENT_WRONG if missing else 0)
-
-
-def case_policy(decision: Decision, context: Mapping[str, Any]) -> None:
-    """The service's suppression, on the day the cases are set on. Cases need no context for it."""
-    suppress(decision, decision.now.date())
 
 
 def _reports(rule_ids: list[str] | tuple[str, ...]) -> list[RuleReport]:

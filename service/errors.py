@@ -153,7 +153,7 @@ class NotFound(CallError):
 
 
 class ExplainDisabled(CallError):
-    """POST /decisions/explain is switched off."""
+    """POST /decisions/explain, or the playground, is switched off."""
 
     code, status, issue = "explain-disabled", 404, "not-supported"
     message = "Explaining decisions is switched off here."

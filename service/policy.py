@@ -21,6 +21,7 @@ __all__ = [
     "Coverage",
     "Shown",
     "between_phases",
+    "case_policy",
     "coverage",
     "fold",
     "imaged_on",
@@ -93,6 +94,11 @@ def suppress(decision: Decision, today: dt.date) -> None:
     for outcome in decision.fired():
         if outcome.lowered is None or outcome.lowered.code == "SITE":
             _judge(decision, outcome, today)
+
+
+def case_policy(decision: Decision, context: Mapping[str, Any]) -> None:
+    """Suppression for the test cases of rules, on the day they are set on. Cases need no context for it."""
+    suppress(decision, decision.now.date())
 
 
 def _judge(decision: Decision, outcome: Outcome, today: dt.date) -> None:

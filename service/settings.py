@@ -275,7 +275,7 @@ class Settings(BaseSettings):
     )
     explain: Literal["auto", "on", "off"] = setting(
         "auto",
-        "Serve POST /decisions/explain. auto means on in the sandbox profile only.",
+        "Serve POST /decisions/explain, and in the sandbox profile the playground. auto: in that profile only.",
         group="output",
         example="on",
     )
@@ -292,6 +292,11 @@ class Settings(BaseSettings):
         if self.database_url is not None:
             return self.database_url.get_secret_value()
         return f"sqlite:///{self.state_dir / 'tocsin.sqlite'}" if self.state_dir is not None else "memory:"
+
+    @property
+    def plays(self) -> bool:
+        """Whether the playground is served: it takes no token, so never in production."""
+        return self.explains and self.profile == "sandbox"
 
     @property
     def explains(self) -> bool:

@@ -63,8 +63,8 @@ def opened() -> Iterator[Store]:
 
 
 def console() -> Console:
-    """For tables: as wide as the terminal, and wide enough for every column where the output goes
-    elsewhere.
+    """For tables: as wide as the terminal, and wide enough for every column where the output
+    goes elsewhere.
     """
     return Console(width=None if sys.stdout.isatty() else _WIDE)
 

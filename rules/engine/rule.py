@@ -113,7 +113,8 @@ class Rule(msgspec.Struct, frozen=True):
     @property
     def card_urgencies(self) -> tuple[Urgency, ...]:
         """Every urgency the rule's card can appear with: its own, and those it can be lowered to: by S1,
-        which lowers every critical rule, and by S3. A site's limit changes the indicator alone, not the words.
+        which lowers every critical rule, and by S3. A site's limit changes the indicator alone, not the
+        words.
         """
         found: list[Urgency] = [self.urgency]
         if self.urgency == "critical":

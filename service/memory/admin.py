@@ -51,8 +51,8 @@ def authorise(settings: Settings, authorization: str) -> None:
 
 
 async def decisions(memory: Memory, instance: str) -> list[dict[str, Any]]:
-    """The calls with a hookInstance. Raises NotFound when there is none, Overloaded when it cannot
-    be read.
+    """The calls with a hookInstance. Raises NotFound when there is none, Overloaded when it
+    cannot be read.
     """
     memory.start()
     await memory.settle()

@@ -52,8 +52,8 @@ def each_decision(store: Store, since: float, until: float) -> Iterator[Json]:
 
 
 def each_feedback(store: Store, since: float, until: float) -> Iterator[Json]:
-    """Every entry of feedback in a span of time with the rules of its card, oldest first. Raises
-    StoreError.
+    """Every entry of feedback in a span of time with the rules of its card, oldest first.
+    Raises StoreError.
     """
     for row, state, repeats, rules in store.feedback(since, until):
         yield {**_feedback(row, state, repeats), "rules": sorted(filter(None, (rules or "").split(",")))}

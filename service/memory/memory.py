@@ -52,8 +52,8 @@ class Memory:
         daily: Callable[[], None] | None = None,
     ) -> None:
         """`commit_calls` makes an answer wait until its record is committed, but not for long. Once a day
-        records older than `retention_days` are deleted. `switch_file` is the file of kill
-        switches. `daily` is called at the start and once a day.
+        records older than `retention_days` are deleted. `switch_file` is the file of kill switches. `daily`
+        is called at the start and once a day.
         """
         self.store = store
         self.pseudonyms = pseudonyms
@@ -195,8 +195,8 @@ _SYSTEM = re.compile(r"(?:https?://|urn:|com\.epic\.)[A-Za-z0-9./:_-]{1,160}\Z")
 
 
 def _matching(pattern: re.Pattern[str], text: str | None) -> str:
-    """A code as it is kept: one that does not look like a code may be anything, and is only said to
-    be there.
+    """A code as it is kept: one that does not look like a code may be anything, and is only
+    said to be there.
     """
     if text is None:
         return ""

@@ -44,8 +44,8 @@ def open_store(settings: Settings) -> Store:
 
 
 def pseudonyms(settings: Settings) -> Pseudonyms:
-    """The keys of PATIENT_KEY, or the one beside the SQLite file; in memory one that ends with the
-    process.
+    """The keys of PATIENT_KEY, or the one beside the SQLite file; in memory one that ends with
+    the process.
     """
     if settings.patient_key is not None:
         return Pseudonyms([key.encode() for key in settings.patient_key.get_secret_value().split(",")])

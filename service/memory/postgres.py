@@ -133,8 +133,8 @@ class _Line:
 
 @contextmanager
 def _said() -> Iterator[None]:
-    """Driver errors as StoreError. The message of none of them goes on: it may quote values or the
-    address.
+    """Driver errors as StoreError. The message of none of them goes on: it may quote values or
+    the address.
     """
     try:
         yield

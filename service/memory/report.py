@@ -25,8 +25,8 @@ _MOST_MISSING = 15
 
 
 class RuleRow(msgspec.Struct):
-    """One rule. `fires` are calls on which it was true, `cards` those that showed it. Shares are
-    from 0 to 1.
+    """One rule. `fires` are calls on which it was true, `cards` those that showed it. Shares
+    are from 0 to 1.
     """
 
     rule: str

@@ -16,8 +16,8 @@ _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z")
 
 
 def opaque(identifier: str) -> str:
-    """A hookInstance or card id in the form it is kept: one that is no UUID may hold anything, so
-    its hash.
+    """A hookInstance or card id in the form it is kept: one that is no UUID may hold anything,
+    so its hash.
     """
     if _UUID.match(identifier):
         return identifier.lower()

@@ -1,5 +1,5 @@
-"""The SQL of the store, in the part of the language that SQLite and PostgreSQL share. "?" marks a
-parameter.
+"""The SQL of the store, in the part of the language that SQLite and PostgreSQL share. "?" marks
+a parameter.
 """
 
 import msgspec

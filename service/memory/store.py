@@ -65,8 +65,7 @@ class Batch(msgspec.Struct):
 
 class Kept(msgspec.Struct, frozen=True):
     """What became of the feedback of a batch, by id: known (answers a card), unknown, ambiguous (the card id
-    was given to more than one patient), or repeated. `unsettled` are ids whose card may still be on its
-    way.
+    was given to more than one patient), or repeated. `unsettled` are ids whose card may still be on its way.
     """
 
     states: dict[str, str]
@@ -177,8 +176,8 @@ class Store(ABC):
             cursor.execute(self._sql(sql.ADD_SWITCH), msgspec.structs.astuple(row))
 
     def prune(self, before: float, *, dry_run: bool = False) -> Pruned:
-        """Delete rows older than `before`. Kill switches stay: they are few, and the record of who
-        and why.
+        """Delete rows older than `before`. Kill switches stay: they are few, and the record of
+        who and why.
         """
         with self.transaction() as cursor:
             counts = []
@@ -201,8 +200,8 @@ class Store(ABC):
             return [AnswerRow(*row) for row in cursor.fetchall()]
 
     def shown_at(self, hook: str, encounter: str, since: float) -> dict[str, str]:
-        """Rule -> fingerprint of what was shown at a hook of an encounter since a time, the newest
-        of each.
+        """Rule -> fingerprint of what was shown at a hook of an encounter since a time, the
+        newest of each.
         """
         with self.reading() as cursor:
             cursor.execute(self._sql(sql.SHOWN_AT), (encounter, hook, since))

@@ -93,8 +93,8 @@ class Writer:
         self._passages.append(passage)
 
     def submit(self, rows: Sequence[FeedbackRow] = ()) -> "Future[Kept]":
-        """Write feedback, and every call queued before it, at once. The future gets StoreError when
-        it fails.
+        """Write feedback, and every call queued before it, at once. The future gets StoreError
+        when it fails.
         """
         future: Future[Kept] = Future()
         self._jobs.append((rows, future))

@@ -1,17 +1,9 @@
 """The rules' own cases, run once for the pages: every case with what was expected and what came of it."""
 
-from collections.abc import Mapping
-from typing import Any
+from rules.engine import Bundle, RuleReport, load, run_tests
+from service.policy import case_policy
 
-from rules.engine import Bundle, Decision, RuleReport, load, run_tests
-from service.policy import suppress
-
-__all__ = ["Cases", "case_policy"]
-
-
-def case_policy(decision: Decision, context: Mapping[str, Any]) -> None:
-    """The service's suppression, on the day the cases are set on. Cases need no context for it."""
-    suppress(decision, decision.now.date())
+__all__ = ["Cases"]
 
 
 class Cases:

@@ -1,8 +1,8 @@
 """The playground: try a patient, a hook request or a Bundle, see the card and the whole Decision behind it.
 
 What is put in stays in the memory of this request: the call is answered without being recorded, and no log
-line or metric is written for it. The page is there where decisions may be explained (`Settings.explains`), so
-not in the production profile unless its operator says so. No FHIR server is called from here.
+line or metric is written for it. The page takes no token and is there in the sandbox profile only
+(`Settings.plays`). No FHIR server is called from here.
 """
 
 import datetime as dt
@@ -23,10 +23,10 @@ from service.answering import POLICY_FACTS
 from service.desk import Desk
 from service.errors import CallError, ExplainDisabled
 from service.outcomes import WORDS
-from service.pages.cases import case_policy
 from service.pages.forms import read_form
 from service.pages.inputs import HOOKS, Input, InputRefused, body_of, read_input
 from service.pages.site import Site, told
+from service.policy import case_policy
 from service.queries import plan
 from service.trust import Caller, Client
 from service.trust.clients import Profile
@@ -100,7 +100,7 @@ class Playground:
 
 
 def _allowed(desk: Desk) -> None:
-    if not desk.settings.explains:
+    if not desk.settings.plays:
         raise ExplainDisabled
 
 

@@ -1,9 +1,9 @@
 """`make bench`: CPU time and latency of a hook call beside a bare constant answer, in one run.
 
 Both applications run under uvicorn with one worker. Each payload is sent over one kept-alive connection in
-rounds that alternate between the two, so that a slow minute of the machine hits both. CPU is user and
-system time of the server process from /proc; the ratio is the figure to trust. What verifying a signed token
-adds to a call is measured apart, after these.
+rounds that alternate between the two, so that a slow minute of the machine hits both. CPU is user and system
+time of the server process from /proc; the ratio is the figure to trust. What verifying a signed token adds to
+a call is measured apart, after these.
 """
 
 import argparse

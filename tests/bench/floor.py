@@ -1,7 +1,7 @@
 """The floor: a bare FastAPI application that parses the body with orjson and answers with a constant.
 
-It runs under the same server and the same garbage collector settings as Tocsin, so that the ratio between
-the two is the cost of the medicine alone.
+It runs under the same server and the same garbage collector settings as Tocsin, so that the ratio between the
+two is the cost of the medicine alone.
 """
 
 import orjson

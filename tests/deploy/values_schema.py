@@ -21,6 +21,8 @@ _TEXT = {"type": "string"}
 _FLAG = {"type": "boolean"}
 _TEXTS = {"type": "object", "additionalProperties": _TEXT}
 _DOCUMENT = {"type": "object"}
+_OBJECTS = {"type": "array", "items": _DOCUMENT}
+_REFERENCE = {"type": "string", "pattern": "^([a-z0-9]([-a-z0-9.]*[a-z0-9])?)?$", "maxLength": 253}
 
 
 def schema_text() -> str:
@@ -34,70 +36,74 @@ def schema_text() -> str:
 
 
 def _values() -> dict[str, Any]:
-    reference = {"type": "string", "pattern": "^([a-z0-9]([-a-z0-9.]*[a-z0-9])?)?$", "maxLength": 253}
-    objects = {"type": "array", "items": _DOCUMENT}
-    return _closed(
-        {
-            "image": _closed(
-                {
-                    "repository": {"type": "string", "minLength": 1},
-                    "tag": {"type": "string", "pattern": "^([A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?$"},
-                    "digest": {"type": "string", "pattern": "^(sha256:[0-9a-f]{64})?$"},
-                    "pullPolicy": {"enum": ["Always", "IfNotPresent", "Never"]},
-                },
-                "repository",
-            ),
-            "imagePullSecrets": objects,
-            "replicas": _count(0, 100),
-            "settings": _closed(_settings(), "public_url"),
-            "clients": {"type": "object", "required": ["clients"], "additionalProperties": False}
-            | {"properties": {"clients": {"type": "array", "minItems": 1, "items": _DOCUMENT}}},
-            "site": _DOCUMENT,
-            "secrets": _closed(
-                {
-                    "existingSecret": reference,
-                    "keys": {"type": "array", "uniqueItems": True, "items": {"enum": list(SECRET)}},
-                    "keysSecret": reference,
-                }
-            ),
-            "serviceAccount": _closed({"annotations": _TEXTS}),
-            "workers": _count(1, 64),
-            "resources": _closed({"requests": _DOCUMENT, "limits": _DOCUMENT}),
-            "autoscaling": _closed(
-                {
-                    "enabled": _FLAG,
-                    "minReplicas": _count(1, 100),
-                    "maxReplicas": _count(1, 100),
-                    "targetCPUUtilizationPercentage": _count(10, 100),
-                }
-            ),
-            "podDisruptionBudget": _closed({"enabled": _FLAG, "maxUnavailable": _count(1, 100)}),
-            "service": _closed({"port": _count(1, 65535)}),
-            "ingress": _closed(
-                {
-                    "enabled": _FLAG,
-                    "className": _TEXT,
-                    "host": _TEXT,
-                    "tlsSecret": reference,
-                    "annotations": _TEXTS,
-                }
-            ),
-            "networkPolicy": _closed(
-                {
-                    "enabled": _FLAG,
-                    "from": objects,
-                    "egressPorts": {"type": "array", "items": _count(1, 65535)},
-                }
-            ),
-            "podAnnotations": _TEXTS,
-            "nodeSelector": _TEXTS,
-            "tolerations": objects,
-            "global": _DOCUMENT,
-        },
-        "image",
-        "settings",
-        "clients",
-    )
+    return _closed({**_workload(), **_surroundings()}, "image", "settings", "clients")
+
+
+def _workload() -> dict[str, Any]:
+    """What runs: image, settings, clients, site, secrets, size."""
+    return {
+        "image": _closed(
+            {
+                "repository": {"type": "string", "minLength": 1},
+                "tag": {"type": "string", "pattern": "^([A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?$"},
+                "digest": {"type": "string", "pattern": "^(sha256:[0-9a-f]{64})?$"},
+                "pullPolicy": {"enum": ["Always", "IfNotPresent", "Never"]},
+            },
+            "repository",
+        ),
+        "imagePullSecrets": _OBJECTS,
+        "replicas": _count(0, 100),
+        "settings": _closed(_settings(), "public_url"),
+        "clients": {"type": "object", "required": ["clients"], "additionalProperties": False}
+        | {"properties": {"clients": {"type": "array", "minItems": 1, "items": _DOCUMENT}}},
+        "site": _DOCUMENT,
+        "secrets": _closed(
+            {
+                "existingSecret": _REFERENCE,
+                "keys": {"type": "array", "uniqueItems": True, "items": {"enum": list(SECRET)}},
+                "keysSecret": _REFERENCE,
+            }
+        ),
+        "serviceAccount": _closed({"annotations": _TEXTS}),
+        "workers": _count(1, 64),
+        "resources": _closed({"requests": _DOCUMENT, "limits": _DOCUMENT}),
+    }
+
+
+def _surroundings() -> dict[str, Any]:
+    """What is around it: scaling, disruption, network, placement."""
+    return {
+        "autoscaling": _closed(
+            {
+                "enabled": _FLAG,
+                "minReplicas": _count(1, 100),
+                "maxReplicas": _count(1, 100),
+                "targetCPUUtilizationPercentage": _count(10, 100),
+            }
+        ),
+        "podDisruptionBudget": _closed({"enabled": _FLAG, "maxUnavailable": _count(1, 100)}),
+        "service": _closed({"port": _count(1, 65535)}),
+        "ingress": _closed(
+            {
+                "enabled": _FLAG,
+                "className": _TEXT,
+                "host": _TEXT,
+                "tlsSecret": _REFERENCE,
+                "annotations": _TEXTS,
+            }
+        ),
+        "networkPolicy": _closed(
+            {
+                "enabled": _FLAG,
+                "from": _OBJECTS,
+                "egressPorts": {"type": "array", "items": _count(1, 65535)},
+            }
+        ),
+        "podAnnotations": _TEXTS,
+        "nodeSelector": _TEXTS,
+        "tolerations": _OBJECTS,
+        "global": _DOCUMENT,
+    }
 
 
 def _closed(properties: dict[str, Any], *required: str) -> dict[str, Any]:

@@ -18,8 +18,8 @@ _RULES = '[["steady","1.0.0"],["breaks","1.0.0"],["blind","2.0.0"]]'
 
 def fill_month(store: Store, calls_a_day: int = 60) -> None:
     """On each day: "steady" fires on every fourth call and is suppressed on every twelfth; "breaks" fires on
-    every tenth until the last week; "blind" cannot tell on a tenth of the calls, in the last week on half
-    of them.
+    every tenth until the last week; "blind" cannot tell on a tenth of the calls, in the last week on half of
+    them.
     """
     store.write(Batch(bundles=[BundleRow("sha256:b", "2026.11.0", _RULES, START)]))
     chance = random.Random(4)

@@ -1,5 +1,5 @@
-"""Answers, rows and feedback for tests of the memory, with distinctive text where a person's data
-would be.
+"""Answers, rows and feedback for tests of the memory, with distinctive text where a person's
+data would be.
 """
 
 from typing import Any

@@ -36,8 +36,8 @@ async def until(worker: Site, met: Callable[[], bool], seconds: float = 15.0) ->
 
 
 async def keeps_answering(worker: Site) -> None:
-    """While its store fails, a worker answers calls, refuses feedback, and tells at /readyz and in
-    metrics.
+    """While its store fails, a worker answers calls, refuses feedback, and tells at /readyz and
+    in metrics.
     """
     cards = await worker.call(*record())
     assert len(cards) == 1

@@ -239,8 +239,9 @@ async def test_nothing_that_is_put_in_is_logged_counted_or_stored(
     ("settings", "status"),
     [
         ({"profile": "production"}, 404),
-        ({"profile": "production", "explain": "on"}, 200),
+        ({"profile": "production", "explain": "on"}, 404),
         ({"explain": "off"}, 404),
+        ({"explain": "on"}, 200),
     ],
 )
 async def test_it_is_there_where_decisions_may_be_explained(settings: dict[str, Any], status: int) -> None:
