@@ -275,7 +275,7 @@ class Settings(BaseSettings):
     )
     explain: Literal["auto", "on", "off"] = setting(
         "auto",
-        "Serve POST /decisions/explain, and in the sandbox profile the playground. auto: in that profile only.",
+        "Serve POST /decisions/explain, in the sandbox profile the playground too. auto: only in that one.",
         group="output",
         example="on",
     )

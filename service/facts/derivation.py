@@ -48,6 +48,9 @@ class Derivation:
         if name not in self.wanted:
             return
         entries = list(evidence)
+        if not entries:
+            self.facts.set(name, value, note=note)
+            return
         days = [day for day in (entry.seen or entry.start for entry in entries) if day is not None]
         date = max(days).date if days else None
         self.facts.set(name, value, date=date, sources=[entry.source for entry in entries[:6]], note=note)

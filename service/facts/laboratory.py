@@ -7,6 +7,7 @@ and is listed (decisions 16 and 22). Source: facts.yaml (labs), units-thresholds
 
 import heapq
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from itertools import chain
 from typing import NamedTuple
 
@@ -70,7 +71,7 @@ def derive(d: Derivation, upper_limits: Mapping[str, float]) -> None:
         present.add(_CORRECTED)
     for analyte in _ANALYTES:
         if analyte.name in present:
-            _one(d, analyte, upper_limits)
+            _one(d, analyte, _results(d, analyte), upper_limits)
     if not present.isdisjoint(_CALCIUM) and "labs.calcium.on_file" in d.wanted:
         _on_file(
             d, "labs.calcium.on_file", chain.from_iterable(d.record.newest(n, ON_FILE_DAYS) for n in _CALCIUM)
@@ -88,11 +89,14 @@ _CALCIUM = ("calcium-total", _CORRECTED, "calcium-ionised")
 _PARAPROTEIN = ("m-protein", "free-light-chain-ratio")
 
 
-def _one(d: Derivation, analyte: Analyte, upper_limits: Mapping[str, float]) -> None:
-    chosen = _counting(_results(d, analyte.name, analyte.window), analyte)
+_Results = Callable[[int], Iterable[Result]]
+
+
+def _one(d: Derivation, analyte: Analyte, results: _Results, upper_limits: Mapping[str, float]) -> None:
+    chosen = _counting(results(analyte.window), analyte)
     if chosen is None:
-        _note_unreadable(d, analyte)
-        _on_file(d, analyte.on_file, _results(d, analyte.name, ON_FILE_DAYS))
+        _note_unreadable(d, analyte, results(analyte.window))
+        _on_file(d, analyte.on_file, results(ON_FILE_DAYS))
         return
     day, wanted, put = chosen.day, d.wanted, d.facts.set
     date, sources = day.date, (chosen.source,)
@@ -104,15 +108,20 @@ def _one(d: Derivation, analyte: Analyte, upper_limits: Mapping[str, float]) -> 
         if d.calendar.within(day, ON_FILE_DAYS):
             put(analyte.on_file, True, date=date, sources=sources)
         else:
-            _on_file(d, analyte.on_file, _results(d, analyte.name, ON_FILE_DAYS))
+            _on_file(d, analyte.on_file, results(ON_FILE_DAYS))
     derived = _DERIVED.get(analyte.name)
     if derived is not None and derived[0] in d.wanted:
         _put(d, derived[0], derived[1](d, chosen, upper_limits), chosen)
 
 
-def _results(d: Derivation, name: str, window: int) -> Iterable[Result]:
-    """Results of an analyte, newest first; of calcium the corrected ones, reported or worked out."""
-    return _corrected(d, window) if name == _CORRECTED else d.record.newest(name, window)
+def _results(d: Derivation, analyte: Analyte) -> _Results:
+    """Results of an analyte in a window of days, newest first; of calcium the corrected ones, reported or
+    worked out, whose two windows are the same.
+    """
+    if analyte.name == _CORRECTED:
+        corrected = list(_corrected(d, ON_FILE_DAYS))
+        return lambda window: corrected
+    return partial(d.record.newest, analyte.name)
 
 
 def unreadable(d: Derivation, *, newest_only: bool) -> list[Result]:
@@ -170,10 +179,10 @@ def _put(d: Derivation, name: str, value: object, result: Result) -> None:
         d.facts.set(name, value, date=result.day.date, sources=(result.source,))
 
 
-def _note_unreadable(d: Derivation, analyte: Analyte) -> None:
+def _note_unreadable(d: Derivation, analyte: Analyte, results: Iterable[Result]) -> None:
     if analyte.value not in d.wanted:
         return
-    for result in _results(d, analyte.name, analyte.window):
+    for result in results:
         if result.value is None:
             sources = (result.source,)
             d.facts.set(analyte.value, None, date=result.day.date, sources=sources, note=result.reason)
@@ -219,8 +228,10 @@ class _Albumin:
                 for result in self._d.record.newest("albumin", self._window)
                 if isinstance(result.value, float) and not result.pending
             ]
-        apart = [(abs(when - day), value) for when, value in self._values]
-        return min(apart)[1] if apart and min(apart)[0] <= ALBUMIN_DAYS else None
+        if not self._values:
+            return None
+        apart, value = min((abs(when - day), value) for when, value in self._values)
+        return value if apart <= ALBUMIN_DAYS else None
 
 
 # -- facts made of one result and its limits ---------------------------------------------------------

@@ -5,7 +5,8 @@ import pytest
 from rules.engine import bundled_root, run_tests
 from rules.engine.cases import case_facts
 from rules.engine.testing import run_case
-from service.policy import case_policy, rule_problems
+from service.cli_rules import rule_problems
+from service.policy import case_policy
 from tests.rules.bundles import bundled
 
 CASES = [
