@@ -32,7 +32,7 @@ help:
 	@sed -n 's/^#   //p' Makefile
 
 run: $(VENV)/.run
-	@TOCSIN_PROFILE=sandbox TOCSIN_AUTH=off TOCSIN_DEMO=on exec $(BIN)/tocsin serve --host $(HOST) --port $(PORT)
+	@TOCSIN_PROFILE=sandbox TOCSIN_AUTH=off TOCSIN_DEMO=on TOCSIN_STATE_DIR=$(CURDIR)/var exec $(BIN)/tocsin serve --host $(HOST) --port $(PORT)
 
 test: $(VENV)/.dev
 	@$(BIN)/python -m pytest --cov --cov-report=term
@@ -58,7 +58,7 @@ lock: $(VENV)/.dev
 		--output-file requirements/dev.txt pyproject.toml
 
 clean:
-	rm -rf $(VENV) build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist var .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find hooks rules service tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Each stamp is newer than the lock files its packages came from, so that a second call installs nothing.

@@ -127,7 +127,7 @@ def _to_try(chosen: Settings) -> Iterable[str]:
         script = script.relative_to(here)
     tocsin = script if script.name == "tocsin" else "tocsin"
     yield "Try:"
-    yield f"  {url}/docs"
+    yield f"  {url}/playground"
     yield f"  {tocsin} demo demo-cord --url {url}"
     yield (
         f"  {tocsin} demo demo-cord --json"

@@ -175,6 +175,6 @@ def test_serve_prints_three_lines_to_try(
     code, _, err = tocsin(capsys, "serve", *options)
     assert code == 0
     lines = err[err.index("Try:") :].splitlines()
-    assert lines[1:3] == [f"  {url}/docs", f"  {said} demo demo-cord --url {url}"]
+    assert lines[1:3] == [f"  {url}/playground", f"  {said} demo demo-cord --url {url}"]
     assert lines[3].endswith(f"-d @- {url}/cds-services/red-flags")
     assert len(lines) == 4
