@@ -17,6 +17,7 @@ from rules.engine import syntax
 from rules.engine.bundle import Bundle, load
 from rules.engine.cases import case_facts
 from rules.engine.criteria import Criterion, Group, Leaf
+from rules.engine.errors import BundleError
 from rules.engine.facts import FactSet
 from rules.engine.program import Program, compile_rule
 from rules.engine.rule import Rule
@@ -169,7 +170,11 @@ def main(arguments: list[str] | None = None) -> int:
         "--rule", action="append", metavar="ID", help="only this rule; may be given several times"
     )
     only = parser.parse_args(arguments).rule
-    bundle = load()
+    try:
+        bundle = load()
+    except BundleError as error:
+        print(error, file=sys.stderr)
+        return 1
     unknown = sorted(set(only or ()) - bundle.programs.keys())
     if unknown:
         parser.error(f"no rule is called {unknown[0]}")

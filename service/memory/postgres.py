@@ -140,5 +140,6 @@ def _said() -> Iterator[None]:
         yield
     except _REFUSED as error:
         raise StoreRefused(type(error).__name__) from error
-    except (psycopg.Error, OSError) as error:
+    except (psycopg.Error, OSError, TypeError) as error:
+        # SQLAlchemy fails with a TypeError on a database without an encoding (SQL_ASCII).
         raise StoreFailed(type(error).__name__) from error

@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 
 from rules.engine import mutation
-from rules.engine.bundle import bundled_root
+from rules.engine.bundle import bundled_root, load
 from rules.engine.cases import case_facts
 from rules.engine.decision import Decision
 from rules.engine.facts import Span
 from rules.engine.mutation import mutants, survivors
 from rules.engine.outcome import Reason
 from rules.engine.testing import run_tests
-from tests.rules.bundles import CANCER_TESTS, TESTS, bundle, bundled
+from tests.rules.bundles import CANCER_TESTS, RULE, TESTS, bundle, bundled, write
 
 
 def policy(decision: Decision, context: Mapping[str, Any]) -> None:
@@ -161,6 +161,15 @@ def test_the_command_exits_by_what_survives(
     assert "catalogue/cord/rule.yaml:" in capsys.readouterr().out
     with pytest.raises(SystemExit):
         mutation.main(["--rule", "nobody"])
+
+
+def test_the_command_tells_what_is_wrong_with_rules_that_do_not_load(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = write(tmp_path, (RULE, "id: cancer-back", "id: cancer-bach"))
+    monkeypatch.setattr(mutation, "load", lambda: load(broken))
+    assert mutation.main([]) == 1
+    assert "catalogue/cancer-back/rule.yaml:1: " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("rule_id", sorted(path.name for path in (bundled_root() / "catalogue").iterdir()))
