@@ -210,11 +210,19 @@ def _character(d: Derivation, found: dict[str, Finding]) -> None:
     severe: Finding = (None, [])
     if score is not None:
         severe = _at_least(score.value, SEVERE), [score.evidence]
-    parts = (thoracic, night, severe, progressive, straining, tenderness)
-    evidence = [entry for value, entries in parts if value for entry in entries]
-    value = any_of(*(value for value, _ in parts))
-    if value is not None or any(entries for _, entries in parts):
-        d.put("pain.suspicious_character", value, evidence)
+    parts = {
+        "thoracic": thoracic,
+        "at night": night,
+        "severe": severe,
+        "getting worse": progressive,
+        "on straining": straining,
+        "tender spine": tenderness,
+    }
+    evidence = [entry for value, entries in parts.values() if value for entry in entries]
+    value = any_of(*(value for value, _ in parts.values()))
+    if value is not None or any(entries for _, entries in parts.values()):
+        kinds = ", ".join(kind for kind, (holds, _) in parts.items() if holds)
+        d.put("pain.suspicious_character", value, evidence, note=kinds)
 
 
 def _at_least(score: float | Span, cut: float) -> bool | None:

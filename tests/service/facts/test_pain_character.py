@@ -87,6 +87,12 @@ def test_trap_what_icd_cannot_express_comes_from_snomed_or_the_questionnaire() -
     assert asked["exam.hip_flexion_restricted"] is True
 
 
+def test_what_is_suspicious_about_the_pain_is_noted() -> None:
+    given = [condition(codes.THORACIC_PAIN, onset=20), condition(codes.NIGHT_PAIN, onset=10)]
+    fact = facts_of(given).get("pain.suspicious_character")
+    assert (fact.value, fact.note) == (True, "thoracic, at night")
+
+
 def test_a_pain_without_any_suspicious_trait_is_not_suspicious() -> None:
     asked = answers(3, night_pain=NO, straining=NO, spinal_tenderness=NO, worsening=NO)
     thoracic = condition(codes.THORACIC_PAIN, onset=100, clinical="resolved")
