@@ -42,7 +42,7 @@ def audience_fit(named: Sequence[str], endpoint: Endpoint, public_url: str, rule
     if endpoint.kind == "feedback" and rule.service_url_at_feedback:
         paths.append(path.removesuffix(_FEEDBACK))
     bases = [base.rstrip("/") for base in rule.bases or (public_url,)]
-    if any(base + each in named for base in bases for each in paths):
+    if any(base + each in named for base in bases for each in paths) or not set(rule.named).isdisjoint(named):
         return "exact"
     if not rule.tolerant:
         return "wrong"

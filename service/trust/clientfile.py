@@ -55,6 +55,7 @@ def read_clients(file: Path) -> tuple[Clients, tuple[Problem, ...]]:
     Paths in it are relative to its folder. No problem repeats the content of a key.
     """
     document = read_document(file, file.name)
+    document.data = _listed(document.data)
     problems = [*document.problems]
     if not problems:
         problems += schema_problems(document, clients_schema())
@@ -86,13 +87,13 @@ class _Reader:
         client = Client(
             **{name: entry[name] for name in plain if name in entry},
             jku=entry.get("jku", ""),
-            jwks=self._keys(entry, (*at, "jwks")),
+            jwks=self._keys(entry, at),
             tenants=frozenset(entry.get("tenants", ())),
             audience=self._audience(entry.get("audience", {}), (*at, "audience")),
             algorithms=tuple(entry.get("algorithms", DEFAULT_ALGORITHMS)),
             mtls_subject=normal_subject(entry.get("mtls_subject", "")),
-            fhir_servers=tuple(self._bases(entry.get("fhir_servers", ()), (*at, "fhir_servers"))),
-            cors_origins=self._origins(entry.get("cors_origins", ()), (*at, "cors_origins")),
+            fhir_servers=tuple(self._bases(_each(entry.get("fhir_servers")), (*at, "fhir_servers"))),
+            cors_origins=self._origins(_each(entry.get("cors_origins")), (*at, "cors_origins")),
             limits=CallLimits(**entry.get("limits", {})),
             smart=self._smart(entry.get("smart"), (*at, "smart")),
         )
@@ -112,7 +113,7 @@ class _Reader:
         self.problems.append(self._document.problem(code, message, at))
 
     def _identity(self, entry: dict[str, Any], at: _At) -> None:
-        has_keys = "jku" in entry or "jwks" in entry
+        has_keys = not {"jku", "jwks", "jwks_file"}.isdisjoint(entry)
         if "jku" in entry:
             self._base(entry["jku"], (*at, "jku"))
         if "issuer" not in entry and "mtls_subject" not in entry:
@@ -123,7 +124,8 @@ class _Reader:
             self._note("C004", "keys without an issuer are never used: give issuer too", at)
 
     def _keys(self, entry: dict[str, Any], at: _At) -> Path | KeySet | None:
-        given = entry.get("jwks")
+        name = "jwks" if "jwks" in entry else "jwks_file"
+        given, at = entry.get(name), (*at, name)
         if given is None:
             return None
         path = None if isinstance(given, dict) else self._folder / given
@@ -139,7 +141,9 @@ class _Reader:
             self._note("C007", "none of these keys is for one of the client's algorithms", at)
         return path or keys
 
-    def _audience(self, given: dict[str, Any], at: _At) -> Audience:
+    def _audience(self, given: str | list[str] | dict[str, Any], at: _At) -> Audience:
+        if not isinstance(given, dict):
+            return Audience(bases=tuple(map(_base_of, _each(given))), named=_each(given))
         audience = Audience(
             bases=tuple(base.url for base in self._bases(given.get("bases", ()), (*at, "bases"))),
             tolerant=given.get("tolerant", False),
@@ -186,13 +190,28 @@ class _Reader:
         try:
             return parse_base(text)
         except InvalidBase as error:
-            plain = (
-                "not https, and not http on loopback"
-                if error.reason == "base-insecure"
-                else "not a plain URL"
-            )
-            self._note("C005", plain, at)
+            self._note("C005", _plain(error), at)
             return None
+
+
+def _listed(data: Any) -> Any:
+    """The short forms of the list in the long one: clients without the word, or by their ids."""
+    if isinstance(data, list):
+        data = {"clients": data}
+    clients = data.get("clients") if isinstance(data, dict) else None
+    if isinstance(clients, dict):
+        named = [{"id": name, **said} for name, said in clients.items() if isinstance(said, dict)]
+        return {**data, "clients": named} if len(named) == len(clients) else data
+    return data
+
+
+def _each(given: str | Sequence[str] | None) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(given or ())
+
+
+def _base_of(audience: str) -> str:
+    """The base URL in an audience that names a service below it."""
+    return audience.partition("/cds-services")[0].rstrip("/")
 
 
 def _plain(error: InvalidBase) -> str:

@@ -30,12 +30,14 @@ Profile = Literal["generic", "epic", "oracle", "narrow"]
 class Audience(msgspec.Struct, frozen=True, kw_only=True):
     """Which `aud` a client's tokens may carry.
 
-    `bases` are the public base URLs this client knows us under; empty means the service's own. `tolerant`
-    also takes other spellings of the URL called, and the URLs above it on the same base.
-    `service_url_at_feedback` takes the service's URL at its feedback endpoint (FBK-09).
+    `bases` are the public base URLs this client knows us under; empty means the service's own. `named` are
+    audiences taken word for word, whatever is called. `tolerant` also takes other spellings of the URL
+    called, and the URLs above it on the same base. `service_url_at_feedback` takes the service's URL at its
+    feedback endpoint (FBK-09).
     """
 
     bases: tuple[str, ...] = ()
+    named: tuple[str, ...] = ()
     tolerant: bool = False
     reason: str = ""
     service_url_at_feedback: bool = True

@@ -82,6 +82,13 @@ def test_sec_07_a_client_may_know_the_service_under_a_name_of_its_own() -> None:
     assert _fit(f"{BASE}/cds-services", "/cds-services", rule, "discovery") == "wrong"
 
 
+def test_an_audience_written_down_for_the_client_is_taken_word_for_word() -> None:
+    rule = Audience(bases=(BASE,), named=(BASE,))
+    assert _fit(BASE, "/cds-services/red-flags", rule) == "exact"
+    assert _fit(f"{BASE}/cds-services/red-flags", "/cds-services/red-flags", rule) == "exact"
+    assert _fit(f"{BASE}/", "/cds-services/red-flags", rule) == "wrong"
+
+
 def test_fbk_09_feedback_takes_its_own_url_and_the_services() -> None:
     path = "/cds-services/red-flags/feedback"
     assert _fit(f"{BASE}/cds-services/red-flags", path, STRICT, "feedback") == "exact"

@@ -91,6 +91,37 @@ def test_the_least_a_client_must_say(folder: Path) -> None:
     assert (found.profile, found.hooks_version, found.limits) == ("generic", "2.0.1", CallLimits())
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "clients: [{id: EHR_1, issuer: 'https://a.example', jwks_file: keys.json, audience: 'https://t.example'}]",
+        "[{id: EHR_1, issuer: 'https://a.example', jwks: keys.json, audience: ['https://t.example']}]",
+        "clients: {EHR_1: {issuer: 'https://a.example', jwks: keys.json, audience: 'https://t.example'}}",
+    ],
+)
+def test_short_forms_say_the_same(folder: Path, text: str) -> None:
+    (found,) = _read(folder, text)
+    assert (found.id, found.issuer, found.jwks) == ("EHR_1", "https://a.example", folder / "keys.json")
+    assert found.audience == Audience(bases=("https://t.example",), named=("https://t.example",))
+
+
+def test_one_server_needs_no_list_and_none_may_be_said(folder: Path) -> None:
+    (found,) = _read(
+        folder,
+        """
+        - id: a
+          issuer: https://a.example
+          jwks: keys.json
+          audience: https://t.example/x/cds-services/red-flags
+          fhir_servers: https://a.example/r4
+          cors_origins: []
+        """,
+    )
+    assert [base.url for base in found.fhir_servers] == ["https://a.example/r4"]
+    assert found.cors_origins == frozenset()
+    assert found.audience.bases == ("https://t.example/x",)
+
+
 def test_keys_may_stand_in_the_list_itself(folder: Path) -> None:
     (found,) = _read(folder, json.dumps({"clients": [{"id": "a", "issuer": "i", "jwks": jwks(ec_key())}]}))
     assert isinstance(found.jwks, KeySet)
@@ -191,7 +222,7 @@ def test_what_is_not_of_the_published_form_is_refused_at_its_line(
     assert {code for _, code in problems} == {"C002"}
 
 
-@pytest.mark.parametrize("text", ["", "clients: []", "clients: {}", "client: []", "- id: a"])
+@pytest.mark.parametrize("text", ["", "clients: []", "clients: {}", "clients: {a: b}", "client: []", "- a"])
 def test_a_file_without_clients_is_refused(folder: Path, text: str) -> None:
     assert "C002" in {code for _, code in _problems(folder, text)}
 
