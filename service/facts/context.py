@@ -21,6 +21,8 @@ IMPLAUSIBLE_PERCENT = 25.0
 WEIGHT_DAYS = 545  # the newest within 180 days, compared with the 365 before it
 _INFLAMMATORY = ("axial-spondyloarthritis", "polymyalgia-rheumatica-gca", "rheumatoid-arthritis")
 _INFECTION = ("vertebral-infection", "psoas-abscess", "bacteraemia-endocarditis")
+_ACUTE_INFECTION = "acute-infection"
+ACUTE_DAYS = 30
 
 
 def derive(d: Derivation) -> None:
@@ -28,7 +30,9 @@ def derive(d: Derivation) -> None:
         _diagnoses(d)
     if d.on_record("trauma-recent"):
         _trauma(d)
-    if d.on_record(*_INFLAMMATORY, *_INFECTION) and d.wants("context.inflammation_explained"):
+    if d.on_record(*_INFLAMMATORY, *_INFECTION, _ACUTE_INFECTION) and d.wants(
+        "context.inflammation_explained"
+    ):
         _inflammation(d)
     if d.on_record("anaemia-explained", "radiotherapy-procedure") and d.wants("context.anaemia_explained"):
         _anaemia(d)
@@ -134,21 +138,23 @@ def _trauma(d: Derivation) -> None:
 
 def _inflammation(d: Derivation) -> None:
     """A disease that explains raised markers: lasting ones, or an infection that began before the sample."""
-    lasting = d.diagnosis(*_INFLAMMATORY)[1]
-    acute: list[Evidence] = []
-    if d.on_record(*_INFECTION):
-        samples = [result.day for analyte in ("crp", "esr") for result in d.record.newest(analyte, 90)]
-        newest = max(samples) if samples else None
-        acute = [
+    found = [*d.diagnosis(*_INFLAMMATORY)[1]]
+    samples = [result.day for analyte in ("crp", "esr") for result in d.record.newest(analyte, 90)]
+    if samples:
+        newest = max(samples)
+        found += [
             entry
             for entry in d.diagnosis(*_INFECTION)[1]
-            if newest is not None
-            and entry.start is not None
-            and entry.start <= newest
-            and d.calendar.within(entry.start, 180)
+            if entry.start is not None and entry.start <= newest and d.calendar.within(entry.start, 180)
         ]
-    if lasting or acute:
-        d.put("context.inflammation_explained", True, [*lasting, *acute])
+        # Over by now or not, it was there when the sample was taken.
+        found += [
+            entry
+            for entry in d.diagnosis(_ACUTE_INFECTION, even_over=True)[1]
+            if entry.start is not None and 0 <= newest.mid - entry.start.mid <= ACUTE_DAYS
+        ]
+    if found:
+        d.put("context.inflammation_explained", True, found)
 
 
 def _immunosuppressed(d: Derivation) -> None:

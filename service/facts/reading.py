@@ -55,6 +55,8 @@ from service.resources import (
 
 __all__ = ["read", "read_drafts"]
 
+# WHO's M25.5 names no joint; the body site beside it does (clinical.md 4.3).
+_UNSITED, _HIP = "joint-pain-unsited", "hip-body-site"
 _NEVER_STOOD = frozenset({"entered-in-error", "cancelled", "unknown"})
 
 
@@ -97,6 +99,10 @@ def _condition(record: Record, resource: Condition, key: str) -> None:
         return
     concept = resource.code
     sets = record.meaning(concept).sets
+    if _UNSITED in sets and any(
+        _HIP in record.meaning(site).sets for site in concepts.each(resource.bodySite)
+    ):
+        sets |= {"hip-pain"}
     if not sets:
         if concept is None or not any(coding.code for coding in concept.coding or ()):
             record.uncoded["Condition"] += 1

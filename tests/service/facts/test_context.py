@@ -132,6 +132,18 @@ def test_an_infection_explains_a_sample_taken_after_it_began(
     assert facts_of(given)["context.inflammation_explained"] is explained
 
 
+@pytest.mark.parametrize("over", [{}, {"clinical": "resolved", "abatementDateTime": ago(1)}])
+@pytest.mark.parametrize(
+    ("infection", "sample", "explained"), [(35, 5, True), (36, 5, False), (5, 5, True), (4, 5, False)]
+)
+def test_an_everyday_infection_explains_a_sample_of_the_30_days_after_it_began(
+    over: dict[str, str], infection: int, sample: int, explained: bool
+) -> None:
+    pneumonia = "http://hl7.org/fhir/sid/icd-10-cm|J18.9"
+    given = [condition(pneumonia, onset=infection, **over), lab(codes.CRP, 80, "mg/L", sample)]
+    assert facts_of(given)["context.inflammation_explained"] is explained
+
+
 def test_an_infection_without_a_sample_explains_nothing() -> None:
     assert facts_of([condition(codes.DISCITIS, onset=5)])["context.inflammation_explained"] is False
 

@@ -157,6 +157,22 @@ def test_refuted_pain_is_not_on_record(verification: str) -> None:
 WHO = "http://hl7.org/fhir/sid/icd-10|"
 
 
+@pytest.mark.parametrize(
+    ("code", "site", "hip"),
+    [
+        ("http://hl7.org/fhir/sid/icd-10|M25.5", "24136001", True),
+        ("http://snomed.info/sct|57676002", "287679003", True),
+        ("http://hl7.org/fhir/sid/icd-10|M25.5", "72696002", None),
+        ("http://snomed.info/sct|254837009", "24136001", None),
+    ],
+)
+def test_trap_a_joint_pain_is_hip_pain_where_the_body_site_says_so(
+    code: str, site: str, hip: bool | None
+) -> None:
+    body_site = [{"coding": [{"system": "http://snomed.info/sct", "code": site}]}]
+    assert facts_of([condition(code, onset=20, bodySite=body_site)])["pain.hip.current"] is hip
+
+
 @pytest.mark.parametrize(("code", "hip"), [("M25.5", None), ("M25.55", True), ("M25.51", None)])
 def test_trap_joint_pain_of_who_is_of_the_hip_only_with_the_site(code: str, hip: bool | None) -> None:
     assert facts_of([condition(WHO + code, onset=9)])["pain.hip.current"] is hip
