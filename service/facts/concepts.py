@@ -22,6 +22,7 @@ __all__ = [
     "label",
     "meaning",
     "meanings",
+    "named",
     "presence",
     "sides",
     "status",
@@ -129,6 +130,11 @@ def codings(concepts: Iterable[CodeableConcept | CodeableReference | None]) -> C
         for coding in concept.coding or ()
         if coding.code
     )
+
+
+def named(kind: str, identity: str | None) -> str:
+    """The relative reference of a resource, `Type/id`; of one without an id, as in draft orders, its type."""
+    return f"{kind}/{identity}" if identity else kind
 
 
 def label(codes_given: Codings) -> str:

@@ -125,7 +125,7 @@ def _condition(record: Record, resource: Condition, key: str) -> None:
     record.add(
         Evidence(
             "encounter-diagnosis" if "encounter-diagnosis" in categories else "problem",
-            Source(f"Condition/{resource.id}", concepts.label(codes), key),
+            Source(concepts.named("Condition", resource.id), concepts.label(codes), key),
             sets,
             codes,
             True,
@@ -209,7 +209,7 @@ def _statement(
         return
     day = observed(record.calendar, resource)
     codes = concepts.codings((concept,))
-    source = Source(f"Observation/{resource.id}", concepts.label(codes), key)
+    source = Source(concepts.named("Observation", resource.id), concepts.label(codes), key)
     if meaning.imaging and day is not None:
         add_imaging(record, source, meaning.sets, day, resource.status, resource.valueCodeableConcept, "")
     record.add(
@@ -240,7 +240,7 @@ def _valued(
     # family's).
     kept = frozenset(name for name in sets if concepts.is_finding(name))
     if kept:
-        source = Source(f"Observation/{resource.id}", concepts.label(codes), key)
+        source = Source(concepts.named("Observation", resource.id), concepts.label(codes), key)
         record.add(Evidence("observation", source, kept, codes, True, day, day))
 
 
@@ -252,7 +252,9 @@ def _questionnaire(record: Record, resource: QuestionnaireResponse, key: str) ->
     questions = record.questions.of(resource.questionnaire)
     if questions:
         day = record.calendar.past(resource.authored)
-        _items(record, resource.item, questions, f"QuestionnaireResponse/{resource.id}", day, key)
+        _items(
+            record, resource.item, questions, concepts.named("QuestionnaireResponse", resource.id), day, key
+        )
 
 
 def _items(

@@ -42,7 +42,7 @@ def read_encounter(record: Record, resource: Encounter, key: str) -> None:
         return
     period = resource.period or resource.actualPeriod
     day = record.calendar.start(period)
-    name = f"Encounter/{resource.id}"
+    name = concepts.named("Encounter", resource.id)
     if day is not None:
         record.visit_days[name] = day
     reasons = concepts.each(resource.reasonCode)
@@ -86,7 +86,7 @@ def read_procedure(record: Record, resource: Procedure, key: str) -> None:
     period = resource.performedPeriod or resource.occurrencePeriod
     day = calendar.past(resource.performedDateTime) or calendar.past(resource.occurrenceDateTime)
     start, end = (day, day) if day is not None else (calendar.start(period), calendar.end(period))
-    source = Source(f"Procedure/{resource.id}", concepts.label(codes), key)
+    source = Source(concepts.named("Procedure", resource.id), concepts.label(codes), key)
     if resource.bodySite is not None:
         sets = sets | concepts.meanings(concepts.each(resource.bodySite), record.codes) | {"body-site-stated"}
     record.add(
@@ -120,7 +120,7 @@ def read_report(record: Record, resource: DiagnosticReport, key: str) -> None:
     )
     if day is None:
         return
-    source = Source(f"DiagnosticReport/{resource.id}", concepts.label(codes), key)
+    source = Source(concepts.named("DiagnosticReport", resource.id), concepts.label(codes), key)
     add_imaging(
         record,
         source,
@@ -147,7 +147,7 @@ def read_study(record: Record, resource: ImagingStudy, key: str) -> None:
     if not sets or day is None or not record.mine(resource.subject):
         return
     codes = concepts.codings(named)
-    source = Source(f"ImagingStudy/{resource.id}", concepts.label(codes), key)
+    source = Source(concepts.named("ImagingStudy", resource.id), concepts.label(codes), key)
     add_imaging(record, source, sets, day, "available", None, record.target(resource.encounter))
 
 
@@ -188,7 +188,7 @@ def read_care_plan(record: Record, resource: CarePlan, key: str) -> None:
     codes = concepts.codings(named)
     if sets:
         day = record.calendar.start(resource.period) or record.calendar.past(resource.created)
-        source = Source(f"CarePlan/{resource.id}", concepts.label(codes), key)
+        source = Source(concepts.named("CarePlan", resource.id), concepts.label(codes), key)
         record.add(Evidence("plan", source, sets, codes, True, day, day, active=True))
 
 
@@ -199,7 +199,7 @@ def read_flag(record: Record, resource: Flag, key: str) -> None:
     codes = concepts.codings((resource.code,))
     if sets:
         day = record.calendar.start(resource.period)
-        source = Source(f"Flag/{resource.id}", concepts.label(codes), key)
+        source = Source(concepts.named("Flag", resource.id), concepts.label(codes), key)
         record.add(Evidence("flag", source, sets, codes, True, day, day, active=True))
 
 
@@ -215,5 +215,5 @@ def read_appointment(record: Record, resource: Appointment, key: str) -> None:
     codes = concepts.codings(kinds)
     if sets:
         day = record.calendar.past(resource.start)
-        source = Source(f"Appointment/{resource.id}", concepts.label(codes), key)
+        source = Source(concepts.named("Appointment", resource.id), concepts.label(codes), key)
         record.add(Evidence("appointment", source, sets, codes, True, day, day))

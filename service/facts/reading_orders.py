@@ -53,7 +53,7 @@ def read_medication(record: Record, resource: MedicationRequest, key: str) -> No
             end = calendar.parse(dispense.validityPeriod.end)
         elif start is not None:
             end = _supplied(start, dispense)
-    source = Source(f"MedicationRequest/{resource.id}", concepts.label(codes), key)
+    source = Source(concepts.named("MedicationRequest", resource.id), concepts.label(codes), key)
     active = resource.status in ("active", "on-hold", None)
     record.medicines.append(Medicine(source, sets, codes[0][1], start, end, active))
 
@@ -72,7 +72,7 @@ def read_statement(record: Record, resource: MedicationStatement, key: str) -> N
     )
     period = resource.effectivePeriod
     end = calendar.parse(period.end) if period is not None and period.end else None
-    source = Source(f"MedicationStatement/{resource.id}", concepts.label(codes), key)
+    source = Source(concepts.named("MedicationStatement", resource.id), concepts.label(codes), key)
     active = resource.status in ("active", "recorded", None)
     record.medicines.append(Medicine(source, sets, codes[0][1], start, end, active))
 
@@ -123,7 +123,7 @@ def read_service_request(record: Record, resource: ServiceRequest, key: str) -> 
         or calendar.past(resource.authoredOn)
     )
     authored = calendar.past(resource.authoredOn) or day
-    source = Source(f"ServiceRequest/{resource.id}", concepts.label(codes), key)
+    source = Source(concepts.named("ServiceRequest", resource.id), concepts.label(codes), key)
     record.orders.append(Order(source, sets, resource.status or "active", authored))
     record.add(
         Evidence(
@@ -153,7 +153,7 @@ def read_task(record: Record, resource: Task, key: str) -> None:
         return
     codes = concepts.codings((resource.code,))
     day = record.calendar.past(resource.authoredOn)
-    source = Source(f"Task/{resource.id}", concepts.label(codes), key)
+    source = Source(concepts.named("Task", resource.id), concepts.label(codes), key)
     status = "completed" if resource.status == "completed" else "active"
     record.orders.append(Order(source, sets, status, day))
 
@@ -166,7 +166,7 @@ def read_draft_service(record: Record, draft: ServiceRequest, key: str) -> None:
     codes = concepts.codings((concept,))
     if not sets:
         record.uncoded["draft order"] += 1
-    source = Source(f"ServiceRequest/{draft.id}", concepts.label(codes), key)
+    source = Source(concepts.named("ServiceRequest", draft.id), concepts.label(codes), key)
     reasons = _reasons(record, draft.reasonCode, source, key)
     record.drafts.append(Order(source, sets, draft.status or "draft", None, reasons, resource=draft))
 
@@ -175,7 +175,7 @@ def read_draft_medication(record: Record, draft: MedicationRequest, key: str) ->
     if draft.status in ("entered-in-error", "cancelled", "stopped"):
         return
     sets, codes = _product(record, draft)
-    source = Source(f"MedicationRequest/{draft.id}", concepts.label(codes), key)
+    source = Source(concepts.named("MedicationRequest", draft.id), concepts.label(codes), key)
     reasons = _reasons(record, draft.reasonCode, source, key)
     code = codes[0][1] if codes else ""
     record.drafts.append(Order(source, sets, draft.status or "draft", None, reasons, code, draft))

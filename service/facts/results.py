@@ -97,7 +97,7 @@ class Result:
     def source(self) -> Source:
         if self._source is None:
             code = concepts.label(concepts.codings((self._holder.code,)))
-            self._source = Source(f"Observation/{self._resource.id}", code, self.key)
+            self._source = Source(concepts.named("Observation", self._resource.id), code, self.key)
         return self._source
 
     @property

@@ -157,3 +157,10 @@ def test_findings_are_symptoms_and_not_diagnoses() -> None:
 
 def test_every_finding_is_a_value_set() -> None:
     assert {name for name in concepts._FINDINGS if name not in INDEX.titles} == set()
+
+
+@pytest.mark.parametrize(
+    ("identity", "name"), [("o1", "Observation/o1"), (None, "Observation"), ("", "Observation")]
+)
+def test_a_resource_without_an_id_is_named_by_its_type(identity: str | None, name: str) -> None:
+    assert concepts.named("Observation", identity) == name
