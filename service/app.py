@@ -158,7 +158,9 @@ async def _discovery(request: Request, desk: Desk) -> Response:
     """
     caller = None
     if "authorization" in request.headers:
-        caller = await desk.gate.identify(request.headers.raw, "/cds-services", "discovery", _now())
+        caller = await desk.gate.identify(
+            request.headers.raw, "/cds-services", "discovery", _now(), peer=_peer(request)
+        )
     return Response(desk.discover(caller), media_type=JSON)
 
 
@@ -177,7 +179,7 @@ async def _hook(request: Request, desk: Desk) -> Response:
 
 
 async def _explain(request: Request, desk: Desk) -> Response:
-    """The whole Decision for the body of a hook call. It is not stored and logged only as a call."""
+    """The whole Decision for the body of a hook call. It is neither recorded nor logged."""
     caller = await desk.gate.identify(
         request.headers.raw, "/decisions/explain", "service", _now(), peer=_peer(request)
     )
