@@ -54,8 +54,10 @@ lock: $(VENV)/.dev
 	$(LOCK) $(UPGRADE) --output-file requirements/run.txt pyproject.toml
 	$(LOCK) $(UPGRADE) --only-build-deps --build-deps-for editable \
 		--constraint requirements/run.txt --output-file requirements/build.txt pyproject.toml
-	$(LOCK) $(UPGRADE) --extra dev --constraint requirements/run.txt --constraint requirements/build.txt \
-		--output-file requirements/dev.txt pyproject.toml
+	$(LOCK) $(UPGRADE) --extra traces --constraint requirements/run.txt \
+		--output-file requirements/traces.txt pyproject.toml
+	$(LOCK) $(UPGRADE) --extra dev --extra traces --constraint requirements/traces.txt \
+		--constraint requirements/build.txt --output-file requirements/dev.txt pyproject.toml
 
 clean:
 	rm -rf $(VENV) build dist var .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
