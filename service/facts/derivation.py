@@ -76,11 +76,13 @@ class Derivation:
         *,
         fact: str = "",
         by_onset: bool = False,
+        standing: bool = False,
         unless: str = "",
     ) -> Finding:
         """A symptom or sign within `window` days, from any form it may be stated in.
 
-        `by_onset` counts from its onset (is it new?), else from when it was last recorded. True when one
+        `by_onset` counts from its onset (is it new?), else from when it was last recorded; `standing` takes a
+        Condition that is still active as recorded today, as current pain does. True when one
         statement says so; a later statement of absence overrules earlier observations and answers, but not a
         Condition that still stands. False when stated absent, over, or, by onset, older than the window.
         None, with the evidence, when a statement is undecided; None without evidence when nothing is on
@@ -94,7 +96,7 @@ class Derivation:
             for entry in (*self.record.of(*sets), *self.record.answers.get(fact, ()))
             if entry.kind not in _NO_STATEMENT
             and unless not in entry.sets
-            and not self._stale(entry, window, by_onset)
+            and ((standing and entry.active) or not self._stale(entry, window, by_onset))
         ]
         denied = last_denial(entries)
         yes: list[Evidence] = []
@@ -102,6 +104,8 @@ class Derivation:
         no: list[Evidence] = []
         for entry in entries:
             verdict = self._verdict(entry, window, by_onset, denied)
+            if standing and entry.active and entry.present and entry.end is None:
+                verdict = True
             (yes if verdict else unclear if verdict is None else no).append(entry)
         if yes:
             return True, yes

@@ -198,9 +198,9 @@ def _character(d: Derivation, found: dict[str, Finding]) -> None:
     score = _score(scores, d)
     if score is not None:
         d.put("pain.score", score.value, [score.evidence])
-    night = d.finding(("night-pain",), CURRENT_DAYS, fact="pain.night")
-    straining = d.finding(("pain-on-straining",), CURRENT_DAYS, fact="pain.straining")
-    tenderness = d.finding(("spinal-tenderness",), CURRENT_DAYS, fact="pain.tenderness")
+    night = d.finding(("night-pain",), CURRENT_DAYS, fact="pain.night", standing=True)
+    straining = d.finding(("pain-on-straining",), CURRENT_DAYS, fact="pain.straining", standing=True)
+    tenderness = d.finding(("spinal-tenderness",), CURRENT_DAYS, fact="pain.tenderness", standing=True)
     progressive = _progressive(scores, d)
     d.put_finding("pain.night", night)
     d.put_finding("pain.straining", straining)
