@@ -313,12 +313,9 @@ def fold(decision: Decision) -> list[Shown]:
     return shown
 
 
-def _priority(bundle: Bundle, outcome: Outcome) -> tuple[int, int, str]:
-    return (
-        severity(outcome.urgency),
-        _WITHIN.index(bundle.programs[outcome.rule].rule.act_within),
-        outcome.rule,
-    )
+def _priority(bundle: Bundle, outcome: Outcome) -> tuple[int, int, int, str]:
+    rule = bundle.programs[outcome.rule].rule
+    return severity(outcome.urgency), _WITHIN.index(rule.act_within), rule.rank, rule.id
 
 
 def _superseded_by(bundle: Bundle, outcome: Outcome, fired: list[Outcome]) -> list[str]:

@@ -16,6 +16,7 @@ __all__ = ["HOOK_ALIASES", "CardText", "KeyImaging", "ParamSpec", "Rule", "Urgen
 
 Urgency = Literal["critical", "warning", "info"]
 _ORDER: tuple[Urgency, ...] = ("critical", "warning", "info")
+_UNRANKED = 9999
 
 # Decision 13: hooks no rule names evaluate what these evaluate.
 HOOK_ALIASES: Mapping[str, str] = {
@@ -66,7 +67,10 @@ class KeyImaging(msgspec.Struct, frozen=True):
 
 
 class Rule(msgspec.Struct, frozen=True):
-    """One rule of the catalogue with the site's settings applied. Dates are text: lint judges them."""
+    """One rule of the catalogue with the site's settings applied. Dates are text: lint judges them.
+
+    Of equally urgent cards with the same time to act in, the one with the lower `rank` comes first.
+    """
 
     id: str
     version: str
@@ -87,6 +91,7 @@ class Rule(msgspec.Struct, frozen=True):
     when: Criterion
     card: Mapping[Urgency, CardText]
     evidence: tuple[str, ...]
+    rank: int = _UNRANKED
     limits: tuple[str, ...] = ()
     params: Mapping[str, ParamSpec] = {}
     supersedes: tuple[str, ...] = ()
@@ -165,7 +170,7 @@ _PLAIN = (
         "region",
         "urgency",
     ),
-    *("act_within", "module", "hooks", "evidence", "supersedes", "suppression", "key_orders"),
+    *("act_within", "rank", "module", "hooks", "evidence", "supersedes", "suppression", "key_orders"),
     *("ask", "show", "suggest"),
 )
 

@@ -308,8 +308,8 @@ def _weight_lost(d: Derivation) -> tuple[bool, Weight | None, Weight | None]:
     if not before or any(_jumps(*pair) for pair in combinations(weights, 2)):
         return False, None, None
     heaviest = max(before, key=lambda weight: weight.kilograms)
-    # One part in a billion absorbs what pounds to kilograms leaves in the last digit.
-    lost = (heaviest.kilograms - newest.kilograms) / heaviest.kilograms * 100 >= LOSS_PERCENT - 1e-7
+    # Weights are recorded to a tenth, in kilograms or pounds: a finer share than a tenth per cent is noise.
+    lost = round((heaviest.kilograms - newest.kilograms) / heaviest.kilograms * 100, 1) >= LOSS_PERCENT
     return lost, heaviest, newest
 
 

@@ -378,3 +378,14 @@ def test_of_two_equally_urgent_cards_the_one_to_act_on_sooner_comes_first() -> N
     assert bundled().rules[soon].act_within == "24 h"
     assert bundled().rules[late].act_within == "2 weeks"
     assert [card.lead for card in fold(decided([late, soon], facts(BACK)))] == [soon, late]
+
+
+def test_of_two_equally_soon_cards_the_one_of_lower_rank_comes_first() -> None:
+    pancreas, alp = "weight-loss-back-pain-60-pancreas", "raised-alp-bone-pain"
+    assert bundled().rules[pancreas].rank < bundled().rules[alp].rank
+    assert [card.lead for card in fold(decided([alp, pancreas], facts(BACK)))] == [pancreas, alp]
+
+
+def test_every_rule_has_a_rank_of_its_own() -> None:
+    ranks = [rule.rank for rule in bundled().rules.values()]
+    assert len(set(ranks)) == len(ranks)

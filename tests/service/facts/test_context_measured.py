@@ -129,6 +129,17 @@ def test_five_percent_exactly_is_a_loss_at_any_weight(tenths: int, unit: str) ->
     assert facts_of(given_weights, wanted=["context.weight_loss"])["context.weight_loss"] is True
 
 
+def test_five_percent_is_a_loss_in_either_unit_and_in_both() -> None:
+    """80 kg to 76 kg, one of them written in pounds to a tenth."""
+    for earlier, later in (("kg", "kg"), ("kg", "[lb_av]"), ("[lb_av]", "kg"), ("[lb_av]", "[lb_av]")):
+        weights = {"kg": (80.0, 76.0), "[lb_av]": (176.4, 167.6)}
+        given = [
+            lab(codes.WEIGHT, weights[earlier][0], earlier, 90),
+            lab(codes.WEIGHT, weights[later][1], later, 3),
+        ]
+        assert facts_of(given)["context.weight_loss"] is True
+
+
 @pytest.mark.parametrize(
     ("apart", "loss"), [(29, None), (30, True), (31, True), (364, True), (365, True), (366, None)]
 )

@@ -64,7 +64,13 @@ def test_night_pain_counts_for_90_days(days: int, night: bool | None) -> None:
 
 @pytest.mark.parametrize(
     ("clinical", "days", "night"),
-    [("active", 100, True), ("active", None, True), ("resolved", 100, None), (None, 100, None), (None, 80, True)],
+    [
+        ("active", 100, True),
+        ("active", None, True),
+        ("resolved", 100, None),
+        (None, 100, None),
+        (None, 80, True),
+    ],
 )
 def test_night_pain_on_the_problem_list_stands_until_it_is_ended(
     clinical: str | None, days: int | None, night: bool | None
