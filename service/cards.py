@@ -1,8 +1,9 @@
 """From what is shown to CDS Hooks cards: words, suggested orders, override reasons.
 
-A card reads: why now, what to consider, the facts with their dates, what is not recorded or could not be
-read, what else was found, the basis. Text from the record is escaped before it reaches Markdown. Source:
-clinical.md 3.4 and the card rules of users-and-ops.md 4.2; CDS Hooks 2.0.1, Card Attributes.
+A card reads: what it may be and how soon to act, the facts with their dates, what to consider, what is not
+recorded or could not be read, what else was found, the basis. Text from the record is escaped before it
+reaches Markdown. Source: clinical.md 3.4 and the card rules of users-and-ops.md 4.2; CDS Hooks 2.0.1, Card
+Attributes.
 """
 
 import datetime as dt
@@ -33,10 +34,12 @@ _SPACE = re.compile(r"\s+")
 # Most of what is shown is a number with its unit, and needs no closer look.
 _HARMLESS = re.compile(r"(?:[0-9.]+|[A-Za-z0-9/%]+)(?: [A-Za-z0-9/%]+)*")
 _PLACEHOLDER = re.compile(r"\{(contact:[a-z]+|imaging_date|fact:[a-z0-9_.]+)\}")
-_NO_CONTACT = "no number is set here, use the on-call list"
+_NO_CONTACT = "see the on-call list."
 _IONISING = frozenset({"xray", "ct", "nuclear", "pet", "dxa"})
 _NAMESPACE = uuid.UUID("6f0b6c9e-6a5d-5f0e-9b0a-3c1f2f7b9e11").bytes
 _MOST_UNREAD = 3
+# Of what is folded into a card only so many are named; the findings extension has them all.
+_MOST_TITLES = 3
 _LONGEST_RAW = 40
 _ON_EVERY_CARD = ("cancer.suspected",)
 _MOST_STUDIES = 2
@@ -133,12 +136,12 @@ class Writer:
     def _detail(self, rule: Rule, shown: Shown) -> str:
         outcome = self.decision[rule.id]
         text = rule.card[worded_at(self.decision, rule.id)]
-        consider = _bullets(self._filled(line, rule) for line in text.consider)
-        parts = [f"**{self._filled(text.lead, rule)}**", consider]
+        parts = [f"**{self._filled(text.lead, rule)}**"]
         names = dict.fromkeys((*rule.show, *_ON_EVERY_CARD))
         because = [line for name in names if (line := self._because(name))]
         if because:
             parts.append(f"Why: {'; '.join(because)}.")
+        parts.append(_bullets(self._filled(line, rule) for line in text.consider))
         if outcome.lowered is not None:
             lower = "Shown at lower urgency: " if outcome.urgency != outcome.base_urgency else ""
             parts.append(f"{lower}{escape(outcome.lowered.text)}.")
@@ -146,14 +149,18 @@ class Writer:
             line for line in (self._not_recorded(rule), self._not_read(), self._not_available()) if line
         ]
         if shown.folded:
-            parts.append(f"Also found: {self._titles(shown.folded)}.")
+            parts.append(f"Also found: {self._found(shown.folded)}.")
         if shown.also:
             parts.append(f"Also consider: {self._titles(shown.also)}.")
         parts.append(f"{SAFETY_LINE} {self._basis(rule)}")
         return "\n\n".join(parts)
 
-    def _titles(self, rule_ids: Iterable[str]) -> str:
+    def _titles(self, rule_ids: Sequence[str]) -> str:
         return "; ".join(_lower_first(self._rule(rule_id).title) for rule_id in rule_ids)
+
+    def _found(self, folded: Sequence[str]) -> str:
+        more = len(folded) - _MOST_TITLES
+        return self._titles(folded[:_MOST_TITLES]) + (f"; {more} more" if more > 0 else "")
 
     def _filled(self, text: str, rule: Rule) -> str:
         return _PLACEHOLDER.sub(lambda match: self._value_of(match[1], rule), text) if "{" in text else text
@@ -324,7 +331,7 @@ def _basis(*evidence: Evidence) -> str:
 
 def _cited(evidence: Evidence) -> str:
     """A source as a card can hold it: who, and when."""
-    author = re.split(r"[.:(,]", evidence.citation, maxsplit=1)[0].strip()
+    author = evidence.short or re.split(r"[.:(,]", evidence.citation, maxsplit=1)[0].strip()
     year = f" {evidence.year}" if evidence.year and str(evidence.year) not in author else ""
     return f"{author}{year}"
 

@@ -44,6 +44,8 @@ _HARMLESS = {
     "@": " at ", ":": ": ", ".": " .",
 }  # fmt: skip
 _REASONS, _OTHERS, _MISSING = "Why: ", "Also found: ", "Not recorded: "
+_ADVICE = "To consider:"
+_MORE = re.compile(r"\d+ more")
 # Reasons start with a letter. Cut at nothing else, text from the record cannot start a line with a list sign.
 _NEXT_REASON = re.compile(r"; (?=[A-Za-z])")
 
@@ -199,7 +201,8 @@ def _within(most: int, blocks: Sequence[str]) -> list[str]:
 def _cut(block: str) -> str | None:
     """The block in short, empty to leave it out; None when it has to stay."""
     if block.startswith(_OTHERS):
-        count = block.count("; ") + 1
+        *named, last = block.removesuffix(".").split("; ")
+        count = len(named) + (int(last.split()[0]) if _MORE.fullmatch(last) else 1)
         return f"{_OTHERS}{count} more red {'flag' if count == 1 else 'flags'}."
     if block.startswith(_MISSING):
         return ""
@@ -211,6 +214,9 @@ def _words(text: str) -> int:
 
 
 def _one_a_line(block: str) -> str:
+    """Reasons as a list. What to consider is one too, so a line stands between them and keeps them apart."""
+    if block.startswith("- "):
+        return f"{_ADVICE}\n\n{block}"
     if not block.startswith(_REASONS):
         return block
     reasons = _NEXT_REASON.split(block.removeprefix(_REASONS))

@@ -16,7 +16,9 @@ __all__ = ["Evidence", "OrderTemplate", "read_evidence", "read_orders"]
 
 
 class Evidence(msgspec.Struct, frozen=True):
-    """One source. `measured` says in short what it reports, `status` how far it was checked."""
+    """One source. `measured` says in short what it reports, `status` how far it was checked; `short` is what a
+    card calls it where the author's name would not do.
+    """
 
     id: str
     citation: str
@@ -24,6 +26,7 @@ class Evidence(msgspec.Struct, frozen=True):
     measured: tuple[str, ...]
     limits: str
     status: str
+    short: str = ""
     year: int | None = None
     pmid: str = ""
     pmcid: str = ""

@@ -54,7 +54,7 @@ def test_a_card_says_why_with_values_and_dates_and_what_is_not_recorded() -> Non
     assert card.summary == rule.card["warning"].summary
     assert card.indicator == "warning"
     assert card.detail is not None
-    lead, consider, why, missing, last = card.detail.split("\n\n")
+    lead, why, consider, missing, last = card.detail.split("\n\n")
     assert lead == f"**{rule.card['warning'].lead}**"
     assert consider.splitlines() == [f"- {line}" for line in rule.card["warning"].consider]
     assert why == f"Why: cancer site colorectal ({ago(2200)}); onset of back pain: 21 days ago ({ago(21)})."
@@ -74,6 +74,18 @@ def test_a_card_names_its_rule_and_what_is_folded_into_it() -> None:
     assert card.detail is not None
     assert "Also found: new back pain in a person with cancer or cancer history" in card.detail
     assert len(card.overrideReasons) > 1
+
+
+def test_three_folded_rules_are_named_and_the_others_counted() -> None:
+    card = only_card(
+        decided_on(patient(birthDate="1950-03-01"), condition(codes.LOW_BACK_PAIN, onset=60), *CORD[1:])
+    )
+    folded = [one for one in card.extension["org.tocsin.findings"] if one["role"] == "folded"]
+    assert card.detail is not None
+    (found,) = [part for part in card.detail.split("\n\n") if part.startswith("Also found: ")]
+    assert len(folded) > 3
+    assert found.count("; ") == 3
+    assert found.endswith(f"; {len(folded) - 3} more.")
 
 
 def test_a_result_shows_value_unit_and_day() -> None:
@@ -172,7 +184,7 @@ def test_a_critical_card_names_the_contact_of_the_site(tmp_path: Path) -> None:
     text = detail(*CORD, knowledge=known)
     assert r"Call the MSCC contact now: MSCC coordinator, ext. 1234 \<b\>now\</b\>" in text
     assert markup(text) == set()
-    assert "Call the MSCC contact now: no number is set here, use the on-call list" in detail(*CORD)
+    assert "Call the MSCC contact now: see the on-call list." in detail(*CORD)
 
 
 def mscc(answer: Answer) -> Card:

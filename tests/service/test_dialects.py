@@ -189,11 +189,15 @@ UNHAD = "Not available for this answer: laboratory results."
 LOWER = "Shown at lower urgency: Palliative status: hospice."
 ALSO = "Also consider: hip fracture; infection."
 BASIS = f"{SAFETY_LINE} Basis: Downie A 2013; NICE NG234 2023. Rule version 1.0.0, review by 2027-06-30."
-STAYS = [LEAD, CONSIDER, "Why:\n\n- CRP 72 mg/L (2026-11-21)\n- night pain\n- onset of pain: 40 days ago."]
+STAYS = [
+    LEAD,
+    "Why:\n\n- CRP 72 mg/L (2026-11-21)\n- night pain\n- onset of pain: 40 days ago.",
+    f"To consider:\n\n{CONSIDER}",
+]
 
 
 def narrow(*blocks: str) -> list[str]:
-    found = detail("\n\n".join([LEAD, CONSIDER, WHY, *blocks]), "narrow")
+    found = detail("\n\n".join([LEAD, WHY, CONSIDER, *blocks]), "narrow")
     start = "\n\n".join(STAYS)
     assert found.startswith(start)
     return found.removeprefix(start).split("\n\n")[1:]
@@ -204,7 +208,7 @@ def test_a_short_card_only_gets_its_reasons_one_a_line() -> None:
 
 
 def test_the_longest_of_what_can_be_spared_goes_first() -> None:
-    found = f"Also found: {'; '.join(['new back pain in a person with cancer'] * 8)}."
+    found = f"Also found: {'; '.join(['new back pain in a person with cancer'] * 6)}; 2 more."
     missing = "Not recorded: age, night pain."
     assert narrow(missing, found, BASIS) == [missing, "Also found: 8 more red flags.", BASIS]
     some = f"Also found: {'; '.join(['new back pain in a person with cancer'] * 2)}."
