@@ -1,9 +1,12 @@
 """What every test may use: the reference material beside the checkout, an environment without settings."""
 
 import os
+from collections.abc import AsyncIterator
 from pathlib import Path
 
+import httpx
 import pytest
+import pytest_asyncio
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -28,3 +31,16 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """A setting of the person who runs the tests must not decide how they end."""
     for name in [name for name in os.environ if name.startswith("TOCSIN_")]:
         monkeypatch.delenv(name)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def caller() -> AsyncIterator[httpx.AsyncClient]:
+    """A caller of an application with default settings and without authentication."""
+    # The application is no business of most tests, so it is imported only for those that call it.
+    from tests.contract.corpus import client
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("TOCSIN_")]:
+            patch.delenv(name)
+        async with client() as opened:
+            yield opened

@@ -1,8 +1,6 @@
 """One application for all contract tests, with a caller."""
 
 import json
-import os
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
@@ -10,17 +8,7 @@ import pytest
 import pytest_asyncio
 from jsonschema import Draft202012Validator, FormatChecker
 
-from tests.contract.corpus import Faults, client
-
-
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def caller() -> AsyncIterator[httpx.AsyncClient]:
-    """A caller of an application with default settings and without authentication."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name in [name for name in os.environ if name.startswith("TOCSIN_")]:
-            patch.delenv(name)
-        async with client() as opened:
-            yield opened
+from tests.contract.corpus import Faults
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -8,38 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.decode import Call, decode_call, decode_resource
+from service.decode import decode_call, decode_resource
 from service.errors import BadJson, JsonTooDeep
 from service.resources import Bundle, Condition, Observation
+from tests.service.hook_bodies import BAD, GOOD, SECRET, body, bundle, ids, prefetched
 
-Json = dict[str, Any]
-SECRET = "Maria Distinctive 1960"
-GOOD: Json = {"resourceType": "Condition", "id": "good"}
-BAD: Json = {"resourceType": "Condition", "id": "bad", "code": SECRET}
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=12), inner, max_size=4),
     max_leaves=12,
 )
-
-
-def body(prefetch: Any = None, **members: Any) -> bytes:
-    call = {"hook": "patient-view", "hookInstance": "h1", "context": {"patientId": "p1"}, **members}
-    return orjson.dumps(call if prefetch is None else {**call, "prefetch": prefetch})
-
-
-def bundle(*resources: Any, **members: Any) -> Json:
-    return {"resourceType": "Bundle", "entry": [{"resource": one} for one in resources], **members}
-
-
-def prefetched(call: Call) -> dict[str, Any]:
-    assert call.envelope.prefetch is not None
-    return dict(call.envelope.prefetch)
-
-
-def ids(value: Any) -> list[str | None]:
-    assert isinstance(value, Bundle)
-    return [entry.resource.id for entry in value.entry or () if entry.resource is not None]
 
 
 # -- what is no call -----------------------------------------------------------------------------------
