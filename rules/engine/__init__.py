@@ -5,7 +5,15 @@ tests.
 from rules.engine.bundle import Bundle, bundled_root, check, load
 from rules.engine.decision import Decision
 from rules.engine.describe import RuleRow, RuleSheet, Sentence, list_rules, rule_sheet
-from rules.engine.errors import BundleError, DecisionError, ExpressionError, FactError, Problem, RulesError
+from rules.engine.errors import (
+    ArchiveError,
+    BundleError,
+    DecisionError,
+    ExpressionError,
+    FactError,
+    Problem,
+    RulesError,
+)
 from rules.engine.evaluate import PhaseTwo, evaluate, fired_facts
 from rules.engine.explain import Node
 from rules.engine.facts import Fact, FactSet, FactSpec, FieldSpec, Source, Span, Vocabulary
@@ -21,6 +29,7 @@ from rules.engine.trial import LONGEST_RULE, Trial, try_rule
 __all__ = [
     "LONGEST_RULE",
     "NOT_RECORDED",
+    "ArchiveError",
     "Bundle",
     "BundleError",
     "CardText",

@@ -10,8 +10,9 @@ from pathlib import Path as FilePath
 
 import msgspec
 
-from rules.engine.catalogue import RuleFile
+from rules.engine.catalogue import RuleFile, read_rule
 from rules.engine.codes import CodeIndex
+from rules.engine.emit import Module
 from rules.engine.errors import BundleError, Problem
 from rules.engine.outcome import Outcome, Reason
 from rules.engine.overlay import Overlay
@@ -71,6 +72,26 @@ class Bundle:
         other.digest = digest
         other.files = {**self.files, file.folder: file}
         other.programs = {**self.programs, file.folder: program}
+        other._schedules, other._needed = {}, {}
+        return other
+
+    def without_overlay(self) -> Bundle:
+        """The same rules as they are without a site's file; local codes and spellings of units stay."""
+        if not self.overlay.data:
+            return self
+        module = Module()
+        plain = Overlay()
+        files = [
+            read_rule(file.folder, file.document, plain, self.vocabulary, module)
+            for file in self.files.values()
+        ]
+        for file in files:
+            before = self.files[file.folder]
+            file.tests, file.tests_document = before.tests, before.tests_document
+        other = copy.copy(self)
+        other.overlay = plain
+        other.files = {file.folder: file for file in files}
+        other.programs = build_programs([file.unit for file in files if file.unit is not None], module)
         other._schedules, other._needed = {}, {}
         return other
 

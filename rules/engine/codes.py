@@ -102,6 +102,10 @@ class CodeIndex:
         """
         return self._codings.certainty(system, code) if system and code else ""
 
+    def standard(self, system: str, code: str) -> tuple[str, str] | None:
+        """Short name of the terminology and spelling of a code, as `Codings.standard` has it."""
+        return self._codings.standard(system, code)
+
     def strength(self, name: str) -> str:
         """strong, medium or weak: how far real records can be expected to hold the set's codes."""
         return self._sets[name].strength

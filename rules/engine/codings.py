@@ -23,6 +23,14 @@ _MARKS = str.maketrans("", "", "†*!+")
 _ICD_10 = re.compile(r"[A-Z][0-9][0-9A-Z][0-9A-Z]{0,4}")
 _ICD_9 = re.compile(r"(?:[0-9]{3}|V[0-9]{2}|E[0-9]{3})[0-9]{0,2}")
 _ATC = re.compile(r"[A-Z](?:[0-9]{2}(?:[A-Z](?:[A-Z](?:[0-9]{2})?)?)?)?")
+_SHAPES = {
+    "snomed": re.compile(r"[0-9]{6,18}"),
+    "loinc": re.compile(r"[A-Z]{0,2}[0-9]{1,7}-[0-9]"),
+    "rxnorm": re.compile(r"[0-9]{1,8}"),
+    "atc": _ATC,
+    **dict.fromkeys(("icd-10", "icd-10-cm"), _ICD_10),
+    "icd-9-cm": _ICD_9,
+}
 # An ICD-10-GM code has no letter after its first, so a last letter can only be the certainty of the
 # diagnosis.
 _CERTAINTY = re.compile(r"([A-Z][0-9]{2}\.?[0-9]{0,2}[-.†*!+]*)([AGVZ])")
@@ -101,6 +109,14 @@ class Codings:
     def spell(table: str, code: str) -> str:
         """The spelling of `code` in `table`; empty when it cannot be a code of that system."""
         return _SPELLINGS.get(table, _plain)(code)
+
+    def standard(self, uri: str, code: str) -> tuple[str, str] | None:
+        """The place of a coding of a published terminology whose text can be a code of it; None for all else,
+        such as a system of one EHR, or an identifier in place of a code.
+        """
+        table, spelled = self.place(uri, code)
+        shape = _SHAPES.get(table)
+        return (table, spelled) if shape is not None and shape.fullmatch(spelled) else None
 
     def certainty(self, uri: str, code: str) -> str:
         """The certainty letter at the end of an ICD-10-GM code: `A` excluded, `G` confirmed, `V` suspected,

@@ -49,10 +49,13 @@ _RESOLVERS = _resolvers()
 
 
 class Document:
-    """One parsed file: plain data, the line of each value and key, and the problems met while reading."""
+    """One parsed file: its text, plain data, the line of each value and key, and the problems met while
+    reading.
+    """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, text: str = "") -> None:
         self.name = name
+        self.text = text
         self.data: Any = None
         self.problems: list[Problem] = []
         self._values: dict[Path, int] = {(): 1}
@@ -97,7 +100,7 @@ def read_document(file: FilePath, name: str) -> Document:
 
 def read_text(text: str, name: str) -> Document:
     """Parse YAML text into a Document; `name` is used in its problems."""
-    document = Document(name)
+    document = Document(name, text)
     try:
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(
             text

@@ -7,7 +7,15 @@ from typing import Literal
 
 import msgspec
 
-__all__ = ["BundleError", "DecisionError", "ExpressionError", "FactError", "Problem", "RulesError"]
+__all__ = [
+    "ArchiveError",
+    "BundleError",
+    "DecisionError",
+    "ExpressionError",
+    "FactError",
+    "Problem",
+    "RulesError",
+]
 
 
 class RulesError(Exception):
@@ -35,6 +43,18 @@ class ExpressionError(RulesError):
         self.message = message
         self.line = line
         self.column = column
+
+
+class ArchiveError(RulesError):
+    """An archive of rules cannot be used, or not here. `code` is stable and searchable, `message` one
+    sentence, `action` what to do next. Neither holds a path.
+    """
+
+    def __init__(self, code: str, message: str, action: str) -> None:
+        super().__init__(f"{code}: {message} {action}")
+        self.code = code
+        self.message = message
+        self.action = action
 
 
 class Problem(msgspec.Struct, frozen=True, order=True):

@@ -21,6 +21,7 @@ __all__ = ["decision_json", "fact_json", "node_json"]
 def decision_json(decision: Decision) -> dict[str, Any]:
     """Keys: bundle, now, hook, facts, rules. Only JSON types inside. A rule that failed has no tree."""
     bundle, facts = decision.bundle, decision.facts
+    near = frozenset(decision.near_misses())
     needed = bundle.needed(decision.hook)
     shown = [fact for fact in facts.all_facts() if fact.known or fact.note or fact.name in needed]
     return {
@@ -28,11 +29,11 @@ def decision_json(decision: Decision) -> dict[str, Any]:
         "now": decision.now.isoformat(),
         "hook": decision.hook,
         "facts": [fact_json(fact, facts) for fact in shown],
-        "rules": [_rule_json(decision, outcome) for outcome in decision.outcomes.values()],
+        "rules": [_rule_json(decision, outcome, near) for outcome in decision.outcomes.values()],
     }
 
 
-def _rule_json(decision: Decision, outcome: Outcome) -> dict[str, Any]:
+def _rule_json(decision: Decision, outcome: Outcome, near: frozenset[str]) -> dict[str, Any]:
     failed = outcome.outcome == "error"
     return {
         "rule": outcome.rule,
@@ -47,6 +48,7 @@ def _rule_json(decision: Decision, outcome: Outcome) -> dict[str, Any]:
         "folded": list(outcome.folded),
         "notes": list(outcome.notes),
         "tree": None if failed else node_json(decision.tree(outcome.rule)),
+        "near_miss": outcome.rule in near,
         "would_fire_if": [] if failed else decision.would_fire_if(outcome.rule),
         "missing": [] if failed else list(decision.missing(outcome.rule)),
     }

@@ -102,9 +102,6 @@ class FactSet:
         """The raw value, None for unknown."""
         return self.values[self.vocabulary.spec(name).slot]
 
-    def known_facts(self) -> Iterator[Fact]:
-        return (fact for fact in self.all_facts() if fact.known)
-
     def all_facts(self) -> Iterator[Fact]:
         """Every declared fact, in the order of the vocabulary."""
         return map(self._fact, self.vocabulary)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 
 from rules.engine.cardlint import CARD_CHECKS
 from rules.engine.cases import case_facts
@@ -102,6 +103,20 @@ def _dates(file: RuleFile, rule: Rule, content: Content) -> Iterator[Problem]:
         if key == "review_by" and content.now is not None and day < content.now:
             line = file.document.key_line((key,))
             yield Problem(file.document.name, line, "R034", f"review was due on {text}", "warning")
+
+
+def _history(file: RuleFile, rule: Rule, content: Content) -> Iterator[Problem]:
+    """The newest version of a history is the rule's own, and every version stands once, newest first."""
+    if not rule.history:
+        return
+    newest = rule.history[0]
+    if (newest.version, newest.date) != (rule.version, rule.released):
+        told = f"the history starts with {newest.version} of {newest.date}, not with version and released"
+        yield file.document.problem("R043", told, ("history", 0))
+    numbers = [tuple(map(int, change.version.split("."))) for change in rule.history]
+    for index, (later, earlier) in enumerate(pairwise(zip(numbers, rule.history, strict=True)), 1):
+        if later[0] <= earlier[0] or later[1].date < earlier[1].date:
+            yield file.document.problem("R043", "the newest version comes first", ("history", index))
 
 
 def _tests_exist(file: RuleFile, rule: Rule, content: Content) -> Iterator[Problem]:
@@ -205,6 +220,7 @@ CHECKS: tuple[_Check, ...] = (
     _value_sets,
     _shown_facts,
     _dates,
+    _history,
     _tests_exist,
     _case_kinds,
     _cases,

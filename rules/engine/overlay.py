@@ -17,12 +17,13 @@ from rules.engine.documents import Document, Path, read_document, schema_problem
 from rules.engine.errors import BundleError, Problem
 from rules.engine.schemas import schema
 
-__all__ = ["Mode", "Overlay", "RuleSettings", "UpperLimit", "parse_overlay"]
+__all__ = ["QUIET_DAYS", "Mode", "Overlay", "RuleSettings", "UpperLimit", "parse_overlay"]
 
 # off: not evaluated. silent: evaluated and recorded, never shown. pilot: shown to the callers the service
 # chooses. live: shown.
 Mode = Literal["off", "silent", "pilot", "live"]
 
+QUIET_DAYS = 30  # rules.yaml suppression_codes S6
 PALLIATIVE_SOURCES = ("Encounter", "Procedure", "Condition", "ServiceRequest")  # decisions 7 and 34
 
 
@@ -30,7 +31,8 @@ class RuleSettings(msgspec.Struct, frozen=True):
     """What the site says about one rule. `card` holds, per urgency, the texts to put in place.
 
     `until` is the last day (ISO 8601) of a silent or pilot mode. A pilot includes `percent` of the patients,
-    and all calls of `users` ("Practitioner/id") and `clients`.
+    and all calls of `users` ("Practitioner/id"), `clients`, and encounters at `locations` ("Location/id" or
+    "Organization/id").
     """
 
     mode: Mode = "live"
@@ -41,6 +43,7 @@ class RuleSettings(msgspec.Struct, frozen=True):
     percent: int = 0
     users: tuple[str, ...] = ()
     clients: tuple[str, ...] = ()
+    locations: tuple[str, ...] = ()
 
 
 class UpperLimit(msgspec.Struct, frozen=True):
@@ -54,7 +57,8 @@ class Overlay(msgspec.Struct, frozen=True):
     """The site's settings. `Overlay()` changes nothing.
 
     `modules_off`: module -> reason. `codes`: value set -> (system, code) pairs. `questionnaire`: the site's
-    linkId -> the bundled linkId it answers. `units`: analyte -> spelling -> unit of the table. `data` is the
+    linkId -> the bundled linkId it answers. `units`: analyte -> spelling -> unit of the table. `quiet_days`:
+    code of an override reason -> days for which a rule that was overridden with it stays quiet. `data` is the
     file as read, part of the bundle digest.
     """
 
@@ -67,6 +71,7 @@ class Overlay(msgspec.Struct, frozen=True):
     upper_limits: Mapping[str, UpperLimit] = {}
     questionnaire: Mapping[str, str] = {}
     units: Mapping[str, Mapping[str, str]] = {}
+    quiet_days: Mapping[str, int] = {}
     data: Mapping[str, Any] = {}
     document: Document | None = None
 
@@ -83,6 +88,15 @@ class Overlay(msgspec.Struct, frozen=True):
 
     def settings(self, rule_id: str) -> RuleSettings:
         return self.rules.get(rule_id, _DEFAULT)
+
+    def quiet_after(self, reason: str) -> int:
+        """Days for which a rule stays quiet after an override with a reason, or with none."""
+        return self.quiet_days.get(reason, QUIET_DAYS)
+
+    @property
+    def longest_quiet(self) -> int:
+        """Days after which no answer counts any more."""
+        return max(QUIET_DAYS, *self.quiet_days.values(), 0)
 
     def without_module(self, module: str, reason: str) -> Overlay:
         """The same overlay with one module of rules switched off, as a service setting may ask; the digest
@@ -126,6 +140,7 @@ def parse_overlay(document: Document) -> tuple[Overlay, list[Problem]]:
         upper_limits={name: _limit(entry) for name, entry in raw.get("upper_limits", {}).items()},
         questionnaire=raw.get("questionnaire", {}),
         units=raw.get("units", {}),
+        quiet_days=raw.get("quiet_days", {}),
         data=raw,
         document=document,
     )

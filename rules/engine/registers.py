@@ -16,8 +16,8 @@ __all__ = ["Evidence", "OrderTemplate", "read_evidence", "read_orders"]
 
 
 class Evidence(msgspec.Struct, frozen=True):
-    """One source. `measured` says in short what it reports, `status` how far it was checked; `short` is what a
-    card calls it where the author's name would not do.
+    """One source. `measured` says in short what it reports, `status` how far it was checked; `short` is what
+    a card calls it where the author's name would not do.
     """
 
     id: str

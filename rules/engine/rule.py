@@ -12,7 +12,17 @@ from rules.engine.documents import Document
 from rules.engine.overlay import Mode, RuleSettings
 from rules.engine.text import fill, number, placeholders
 
-__all__ = ["HOOK_ALIASES", "CardText", "KeyImaging", "ParamSpec", "Rule", "Urgency", "parse_rule", "severity"]
+__all__ = [
+    "HOOK_ALIASES",
+    "CardText",
+    "Change",
+    "KeyImaging",
+    "ParamSpec",
+    "Rule",
+    "Urgency",
+    "parse_rule",
+    "severity",
+]
 
 Urgency = Literal["critical", "warning", "info"]
 _ORDER: tuple[Urgency, ...] = ("critical", "warning", "info")
@@ -66,10 +76,19 @@ class KeyImaging(msgspec.Struct, frozen=True):
     modalities: tuple[str, ...]
 
 
+class Change(msgspec.Struct, frozen=True):
+    """One version of a rule: the day it was released (ISO 8601), and what changed, in a sentence."""
+
+    version: str
+    date: str
+    says: str
+
+
 class Rule(msgspec.Struct, frozen=True):
     """One rule of the catalogue with the site's settings applied. Dates are text: lint judges them.
 
-    Of equally urgent cards with the same time to act in, the one with the lower `rank` comes first.
+    `history` has the newest version first; a rule may have none. Of equally urgent cards with the same time
+    to act in, the one with the lower `rank` comes first.
     """
 
     id: str
@@ -92,6 +111,7 @@ class Rule(msgspec.Struct, frozen=True):
     card: Mapping[Urgency, CardText]
     evidence: tuple[str, ...]
     rank: int = _UNRANKED
+    history: tuple[Change, ...] = ()
     limits: tuple[str, ...] = ()
     params: Mapping[str, ParamSpec] = {}
     supersedes: tuple[str, ...] = ()
@@ -148,6 +168,7 @@ def parse_rule(document: Document, settings: RuleSettings) -> Rule:
         purpose=fill(raw["purpose"], words),
         limits=tuple(fill(limit, words) for limit in raw.get("limits", ())),
         card=_cards(raw["card"], settings.card, words),
+        history=tuple(Change(**entry) for entry in raw.get("history", ())),
         s1_exempt=raw.get("s1_exempt") or "",
         key_imaging=KeyImaging(**_frozen_values(raw["key_imaging"])) if "key_imaging" in raw else None,
         mode=settings.mode,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import msgspec
 
 from rules.engine.bundle import Bundle
-from rules.engine.overlay import PALLIATIVE_SOURCES
+from rules.engine.overlay import PALLIATIVE_SOURCES, QUIET_DAYS
 from rules.engine.rule import Rule
 from rules.engine.text import number, quantity
 
@@ -51,6 +51,10 @@ def site_diff(bundle: Bundle) -> list[Difference]:
     found += [
         Difference(f"question {theirs}", "not read", f"read as {ours}")
         for theirs, ours in overlay.questionnaire.items()
+    ]
+    found += [
+        Difference(f"quiet after '{reason}'", f"{QUIET_DAYS} days", f"{days} days")
+        for reason, days in overlay.quiet_days.items()
     ]
     found += [
         Difference(f"unit of {name}", f"'{spelling}' not read", f"read as {unit}")

@@ -4,6 +4,7 @@ sets.
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from rules.engine.catalogue import RuleFile
@@ -13,6 +14,8 @@ from rules.engine.overlay import Overlay
 from rules.engine.rule import Rule
 
 __all__ = ["site_problems"]
+
+_CHOICES = ("percent", "users", "clients", "locations")
 
 
 def site_problems(files: Sequence[RuleFile], content: Content) -> list[Problem]:
@@ -26,7 +29,12 @@ def site_problems(files: Sequence[RuleFile], content: Content) -> list[Problem]:
     if content.analytes:
         found += _unknown(overlay, "upper_limits", overlay.upper_limits, content.analytes, "R056", "analyte")
         found += _unknown(overlay, "units", overlay.units, content.analytes, "R056", "analyte")
-    return [*found, *_params(overlay, rules), *_contacts(overlay, rules.values())]
+    return [
+        *found,
+        *_params(overlay, rules),
+        *_trials(overlay),
+        *_contacts(overlay, rules.values()),
+    ]
 
 
 def _unknown(
@@ -49,6 +57,32 @@ def _params(overlay: Overlay, rules: Mapping[str, Rule]) -> Iterator[Problem]:
                 yield overlay.problem("R052", f"{name} must lie between {spec.min} and {spec.max}", path)
             elif spec.value != settings.params[name]:
                 yield overlay.problem("R052", f"{name} must be a whole number", path)
+
+
+def _trials(overlay: Overlay) -> Iterator[Problem]:
+    """Rules on trial without an end, pilots that include nobody, and people chosen for what is no pilot."""
+    for rule_id, settings in overlay.rules.items():
+        path = ("rules", rule_id)
+        if settings.until and not _is_day(settings.until):
+            yield overlay.problem("R059", f"there is no day {settings.until}", (*path, "until"))
+        elif settings.mode in ("silent", "pilot") and not settings.until:
+            message = f"{rule_id} is {settings.mode} without an end; give its last day as until"
+            yield overlay.problem("R059", message, path, warning=True)
+        chosen = [name for name in _CHOICES if getattr(settings, name)]
+        if settings.mode == "pilot" and not chosen:
+            message = f"the pilot of {rule_id} includes nobody; give one of {', '.join(_CHOICES)}"
+            yield overlay.problem("R060", message, path, warning=True)
+        for name in chosen if settings.mode != "pilot" else ():
+            message = f"{name} says who is in a pilot, and {rule_id} is {settings.mode}"
+            yield overlay.problem("R061", message, (*path, name), warning=True)
+
+
+def _is_day(text: str) -> bool:
+    try:
+        dt.date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _order_sets(content: Content) -> Iterator[Problem]:
