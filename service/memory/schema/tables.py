@@ -101,3 +101,12 @@ sa.Table(
     _count("off"),
     *map(_text, ("who", "why")),
 )
+
+sa.Table(
+    "unmapped",
+    METADATA,
+    sa.Column("at", sa.Double, primary_key=True, nullable=False),
+    _text("system", key=True),
+    _text("code", key=True),
+    _count("seen"),
+)
