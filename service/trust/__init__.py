@@ -5,7 +5,7 @@ Throttle stand around it.
 """
 
 from service.trust.clientfile import ClientsError, clients_schema, read_clients
-from service.trust.clients import Audience, CallLimits, Client, Clients
+from service.trust.clients import CANARY_PATIENTS, Audience, CallLimits, Client, Clients
 from service.trust.cors import Cors
 from service.trust.gate import Caller, Gate, TrustOptions, open_gate
 from service.trust.headers import SecurityHeaders
@@ -14,6 +14,7 @@ from service.trust.keys import FetchLimits, KeysError
 from service.trust.limits import BodyLimit, Throttle
 
 __all__ = [
+    "CANARY_PATIENTS",
     "Audience",
     "BodyLimit",
     "CallLimits",

@@ -6,6 +6,7 @@ The form is published as clients.schema.json beside this module. Problems carry 
     C002  not of the published form       C006  two clients that a call could not be told between
     C003  an id given twice               C007  a key file or key set that cannot be used
     C004  no way to identify the client   C008  a tolerant audience (a warning; without a reason an error)
+    C009  a canary that could read patients
 """
 
 import json
@@ -96,7 +97,9 @@ class _Reader:
             cors_origins=self._origins(_each(entry.get("cors_origins")), (*at, "cors_origins")),
             limits=CallLimits(**entry.get("limits", {})),
             smart=self._smart(entry.get("smart"), (*at, "smart")),
+            canary=entry.get("canary", False),
         )
+        self._canary(entry, at)
         self._identity(entry, at)
         return client
 
@@ -122,6 +125,14 @@ class _Reader:
             self._note("C004", "tokens of this issuer cannot be checked: give jku or jwks", at)
         elif "issuer" not in entry and has_keys:
             self._note("C004", "keys without an issuer are never used: give issuer too", at)
+
+    def _canary(self, entry: dict[str, Any], at: _At) -> None:
+        """A canary brings its made-up patients along; what leaves no record must not reach real ones."""
+        for name in ("fhir_servers", "smart", "cors_origins"):
+            if entry.get("canary") and entry.get(name):
+                self._note(
+                    "C009", "a canary reads no FHIR server and has no web page: leave this out", (*at, name)
+                )
 
     def _keys(self, entry: dict[str, Any], at: _At) -> Path | KeySet | None:
         name = "jwks" if "jwks" in entry else "jwks_file"

@@ -15,7 +15,7 @@ from service.errors import Unauthorised
 from service.smart import Registration
 from service.trust.keys import KeySet
 
-__all__ = ["ALGORITHMS", "Audience", "CallLimits", "Client", "Clients", "anonymous"]
+__all__ = ["ALGORITHMS", "CANARY_PATIENTS", "Audience", "CallLimits", "Client", "Clients", "anonymous"]
 
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512")
 """Every signature algorithm a client may be given. Symmetric ones and `none` are not among them (SEC-08,
@@ -23,6 +23,9 @@ SEC-09).
 """
 
 DEFAULT_ALGORITHMS = ("RS384", "ES384")
+
+CANARY_PATIENTS = "tocsin-canary-"
+"""How the ids of the made-up patients of `tocsin canary` begin."""
 
 Profile = Literal["generic", "epic", "oracle", "narrow"]
 
@@ -58,7 +61,8 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
 
     `jwks` holds the keys, or says which file does; without it they are fetched from `jku`. A client without
     `issuer` is identified by its certificate alone. Without `tenants` any tenant, or none, is taken. What is
-    empty or None among the rendering members is decided by `profile`.
+    empty or None among the rendering members is decided by `profile`. `canary`: it is no EHR but
+    `tocsin canary`.
     """
 
     id: str
@@ -77,6 +81,15 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
     selection_behavior: Literal["any", "at-most-one"] | None = None
     limits: CallLimits = CallLimits()
     smart: Registration | None = None
+    canary: bool = False
+
+    def is_canary(self, patient_id: str) -> bool:
+        """Whether a call about this patient is a probe, which nobody sees and which leaves no record.
+
+        Both must hold, so that no EHR can hide a call by the patient's id, and one that is marked by mistake
+        loses no record of its patients.
+        """
+        return self.canary and patient_id.startswith(CANARY_PATIENTS)
 
 
 def anonymous(fhir_servers: Iterable[Base], cors_origins: Iterable[str]) -> Client:
@@ -89,6 +102,7 @@ def anonymous(fhir_servers: Iterable[Base], cors_origins: Iterable[str]) -> Clie
         fhir_servers=tuple(fhir_servers),
         cors_origins=frozenset(cors_origins),
         limits=CallLimits(per_minute=600_000, burst=10_000, concurrent=1000),
+        canary=True,
     )
 
 

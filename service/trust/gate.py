@@ -6,7 +6,7 @@ remembered.
 """
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -19,7 +19,7 @@ from service.errors import SettingProblem, SettingsError, Unauthorised
 from service.trust.audience import Endpoint, Kind, audience_fit
 from service.trust.clientfile import read_clients
 from service.trust.clients import Client, Clients, anonymous
-from service.trust.jwt import TimeRules, bearer, check_signature, check_times, read_token
+from service.trust.jwt import TimeRules, Token, bearer, check_signature, check_times, read_token
 from service.trust.keys import FetchLimits, FileKeys, FixedKeys, Keys, KeysError, KeySet, RemoteKeys
 from service.trust.mtls import CertificateHeader
 from service.trust.replay import ReplayFailed, ReplayGuard, SharedMemory
@@ -67,10 +67,23 @@ class Caller(msgspec.Struct, frozen=True):
     jti: str = ""
     audience_tolerated: bool = False
 
+    @property
+    def named(self) -> Mapping[str, str]:
+        """What the log may say of the token: those of issuer, tenant and jti that it has."""
+        return _named(self.issuer, self.tenant, self.jti)
+
+
+class TrustWarning(msgspec.Struct, frozen=True):
+    """What an operator must know of who is trusted. `code` is for the log, `says` for people."""
+
+    code: str
+    says: str
+
 
 class Gate:
-    """Identifies callers. Belongs to one event loop; `aclose` it at the end. `warnings` are for the log of
-    the start.
+    """Identifies callers. Belongs to one event loop; `aclose` it at the end.
+
+    `warnings` are for the log of the start, /readyz and `tocsin doctor`.
     """
 
     def __init__(
@@ -78,16 +91,22 @@ class Gate:
         options: TrustOptions,
         clients: Clients,
         wire: Wire,
-        warnings: Iterable[str] = (),
+        warnings: Iterable[TrustWarning] = (),
+        *,
+        replay_failed: Callable[[], None] = lambda: None,
     ) -> None:
-        """Raises KeysError when a key file has become unusable since the clients were read."""
+        """`replay_failed` is called each time that replay cannot be judged. Raises KeysError when a key file
+        has become unusable since the clients were read.
+        """
         self.clients = clients
         self.warnings = tuple(warnings)
         self._wire = wire
         self._public_url = options.public_url
         self._times = options.times
         self._keys = {client.id: _keys(client, wire, options.jwks) for client in clients if client.issuer}
-        self._replay = ReplayGuard(_shared(options.replay_file), on_failure=options.replay_on_failure)
+        self._replay = ReplayGuard(
+            _shared(options.replay_file), on_failure=options.replay_on_failure, failed=replay_failed
+        )
         self._certificates = (
             CertificateHeader(options.mtls_header, options.trusted_proxies) if options.mtls_header else None
         )
@@ -116,11 +135,6 @@ class Gate:
         broken = [f"keys:{name}:{keys.failing}" for name, keys in self._keys.items() if keys.failing]
         return (*(["replay"] if self._replay.failing else []), *broken)
 
-    @property
-    def replay_failures(self) -> int:
-        """How often replay could not be judged since the start."""
-        return self._replay.failures
-
     async def aclose(self) -> None:
         for keys in self._keys.values():
             await keys.aclose()
@@ -135,6 +149,13 @@ class Gate:
 
     async def _by_token(self, compact: bytes, endpoint: Endpoint, now: float, subject: str) -> Caller:
         token = read_token(compact)
+        try:
+            return await self._judged(token, endpoint, now, subject)
+        except Unauthorised as error:
+            error.named = _named(token.claims.issuer, token.claims.tenant, token.claims.jti)
+            raise
+
+    async def _judged(self, token: Token, endpoint: Endpoint, now: float, subject: str) -> Caller:
         header, claims = token.header, token.claims
         client = self.clients.choose(claims.issuer, header.jku, claims.tenant)
         if header.alg not in client.algorithms:
@@ -159,8 +180,14 @@ class Gate:
         return Caller(client, claims.issuer, claims.tenant, claims.jti, fit == "tolerated")
 
 
-def open_gate(options: TrustOptions, *, transport: httpx.AsyncBaseTransport | None = None) -> Gate:
-    """The gate these options describe; `transport` replaces the guarded one that fetches key sets.
+def open_gate(
+    options: TrustOptions,
+    *,
+    transport: httpx.AsyncBaseTransport | None = None,
+    replay_failed: Callable[[], None] = lambda: None,
+) -> Gate:
+    """The gate these options describe; `transport` replaces the guarded one that fetches key sets, and
+    `replay_failed` is called each time that replay cannot be judged.
 
     Raises SettingsError for options that do not go together, ClientsError for the client list.
     """
@@ -168,11 +195,11 @@ def open_gate(options: TrustOptions, *, transport: httpx.AsyncBaseTransport | No
     if problems:
         raise SettingsError(problems)
     listed: list[Client] = []
-    told: list[str] = []
+    told: list[TrustWarning] = []
     if options.auth and options.clients_file is not None:
         clients, warnings = read_clients(options.clients_file)
         listed += clients
-        told += map(str, warnings)
+        told += (TrustWarning(problem.code, str(problem)) for problem in warnings)
     if options.auth and options.trust_sandbox:
         sandbox = sandbox_client(map(parse_base, options.fhir_allow), options.cors_origins)
         if any(client.issuer == sandbox.issuer for client in listed):
@@ -180,8 +207,14 @@ def open_gate(options: TrustOptions, *, transport: httpx.AsyncBaseTransport | No
                 [_problem("TRUST_SANDBOX", "CLIENTS lists the sandbox already.", "Use one of the two.")]
             )
         listed.append(sandbox)
-        told.append("The key of the public CDS Hooks Sandbox is trusted: anyone can sign with it.")
-    return Gate(options, Clients(listed), Wire(transport, attempts=1), told)
+        says = "The key of the public CDS Hooks Sandbox is trusted: anyone can sign with it."
+        told.append(TrustWarning("sandbox-trusted", says))
+    return Gate(options, Clients(listed), Wire(transport, attempts=1), told, replay_failed=replay_failed)
+
+
+def _named(issuer: str, tenant: str, jti: str) -> Mapping[str, str]:
+    given = {"issuer": issuer, "tenant": tenant, "jti": jti}
+    return {name: value for name, value in given.items() if value}
 
 
 def _keys(client: Client, wire: Wire, limits: FetchLimits) -> Keys:

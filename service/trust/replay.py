@@ -13,11 +13,13 @@ import hashlib
 import sqlite3
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal, Protocol
 
 from service.errors import Overloaded, TocsinError
+from service.files import make_private
 
 __all__ = ["LocalMemory", "ReplayFailed", "ReplayGuard", "ReplayMemory", "SharedMemory"]
 
@@ -131,6 +133,7 @@ class SharedMemory:
 
     def _connect(self) -> sqlite3.Connection:
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(self._path)
         opened = sqlite3.connect(
             self._path, timeout=self._busy_s, isolation_level=None, check_same_thread=False
         )
@@ -148,7 +151,7 @@ class SharedMemory:
 class ReplayGuard:
     """Asks the memories without holding up the event loop, and decides what their failure means.
 
-    `failures` counts them; `failing` is whether the last question failed.
+    `failed` is called at each failure; `failing` is whether the last question failed.
     """
 
     def __init__(
@@ -157,6 +160,7 @@ class ReplayGuard:
         *,
         on_failure: Literal["accept", "refuse"] = "accept",
         timeout_s: float = 0.25,
+        failed: Callable[[], None] = lambda: None,
     ) -> None:
         self._shared = shared
         self._refuse = on_failure == "refuse"
@@ -164,7 +168,7 @@ class ReplayGuard:
         self._local = LocalMemory()
         self._thread = ThreadPoolExecutor(1, "replay")
         self._late: Future[bool] | None = None
-        self.failures = 0
+        self._failed = failed
         self.failing = False
 
     async def first_use(self, issuer: str, jti: str, expires: float, now: float) -> bool:
@@ -176,7 +180,7 @@ class ReplayGuard:
         try:
             first = await self._ask(digest, expires, now)
         except ReplayFailed as error:
-            self.failures += 1
+            self._failed()
             self.failing = True
             if self._refuse:
                 raise Overloaded from error

@@ -310,3 +310,25 @@ def test_the_published_schema_is_sound_and_lists_every_algorithm() -> None:
     jsonschema.Draft202012Validator.check_schema(schema)
     listed = schema["$defs"]["client"]["properties"]["algorithms"]["items"]["enum"]
     assert tuple(listed) == ALGORITHMS
+
+
+def test_a_canary_reads_no_server(folder: Path) -> None:
+    (found,) = _read(folder, "- {id: canary, issuer: https://canary.example, jwks: keys.json, canary: true}")
+    assert found.canary
+    assert found.is_canary("tocsin-canary-cord")
+    assert not found.is_canary("real-1")
+    text = """
+        clients:
+          - id: canary
+            issuer: https://canary.example
+            jwks: keys.json
+            canary: true
+            fhir_servers: https://fhir.ehr.example/r4
+            cors_origins: https://pages.ehr.example
+        """
+    assert _problems(folder, text) == [(7, "C009"), (8, "C009")]
+
+
+def test_an_ehr_cannot_call_itself_a_canary_by_a_patient(folder: Path) -> None:
+    (found,) = _read(folder, "- {id: ehr, issuer: https://ehr.example, jwks: keys.json}")
+    assert not found.is_canary("tocsin-canary-cord")

@@ -34,6 +34,14 @@ def test_a_digest_is_new_once(memory: ReplayMemory) -> None:
     assert memory.remember(b"b", AT + 300, AT)
 
 
+def test_the_shared_file_is_for_its_user_only(tmp_path: Path) -> None:
+    path = tmp_path / "replay.db"
+    memory = SharedMemory(path)
+    memory.prepare()
+    memory.close()
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
 def test_what_has_expired_is_forgotten(memory: ReplayMemory) -> None:
     memory.remember(b"a", AT + 5, AT)
     assert memory.remember(b"b", AT + 100, AT + 60)
@@ -207,13 +215,14 @@ class _Broken:
 
 async def test_by_default_a_failure_accepts_and_the_worker_remembers_by_itself() -> None:
     broken = _Broken()
-    guard = ReplayGuard(broken)
+    failures: list[None] = []
+    guard = ReplayGuard(broken, failed=lambda: failures.append(None))
     assert await guard.first_use("iss", "jti", AT + 300, AT)
-    assert (guard.failing, guard.failures) == (True, 1)
+    assert (guard.failing, len(failures)) == (True, 1)
     assert not await guard.first_use("iss", "jti", AT + 300, AT)
     broken.mended = True
     assert await guard.first_use("iss", "other", AT + 300, AT)
-    assert (guard.failing, guard.failures) == (False, 1)
+    assert (guard.failing, len(failures)) == (False, 1)
     guard.close()
 
 
@@ -258,10 +267,11 @@ class _Hanging:
 
 async def test_a_memory_that_hangs_holds_up_nobody_for_long() -> None:
     hanging = _Hanging()
-    guard = ReplayGuard(hanging, timeout_s=0.02)
+    failures: list[None] = []
+    guard = ReplayGuard(hanging, timeout_s=0.02, failed=lambda: failures.append(None))
     first = await asyncio.gather(*(guard.first_use("iss", f"a-{n}", AT + 300, AT) for n in range(20)))
     assert all(first)
-    assert guard.failures == 20
+    assert len(failures) == 20
     async with asyncio.timeout(0.2):
         for n in range(20):
             assert await guard.first_use("iss", f"b-{n}", AT + 300, AT)

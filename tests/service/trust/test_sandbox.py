@@ -54,7 +54,7 @@ async def test_every_token_the_sandbox_sent_is_taken_once(shared: Path) -> None:
         assert await _identify(gate, sent, _sent_at(sent, -0.5)) == "cds-hooks-sandbox"
         with pytest.raises(Unauthorised):
             await _identify(gate, sent, _sent_at(sent))
-    assert any("anyone can sign" in warning for warning in gate.warnings)
+    assert any("anyone can sign" in warning.says for warning in gate.warnings)
     await gate.aclose()
 
 
