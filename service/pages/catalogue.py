@@ -5,6 +5,7 @@ codes, evidence with how far it was checked, limits, and what its own cases show
 FDA guidance on decision support software, as users-and-ops.md 3.2 sums it up.
 """
 
+import datetime as dt
 import re
 from collections.abc import Iterable, Mapping
 
@@ -17,7 +18,9 @@ from rules.engine.codes import Code
 from service.desk import Desk
 from service.errors import NotFound
 from service.pages.cases import Cases
+from service.pages.figures import DAYS, Ledger
 from service.pages.site import Site
+from service.pages.status import sees_all, trial_of
 from service.sheets import CHECKED, SUPPRESSIONS
 
 __all__ = ["CataloguePages"]
@@ -64,8 +67,9 @@ class Filters(msgspec.Struct, frozen=True):
 
 
 class CataloguePages:
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site, ledger: Ledger) -> None:
         self._site = site
+        self._ledger = ledger
         self._cases = Cases()
 
     async def rules(self, request: Request, desk: Desk) -> Response:
@@ -94,6 +98,7 @@ class CataloguePages:
         if rule_id not in bundle.programs:
             raise NotFound
         program = bundle.programs[rule_id]
+        figures = await self._ledger.figures(desk) if sees_all(request, desk) else None
         return self._site.page(
             request,
             desk,
@@ -109,6 +114,10 @@ class CataloguePages:
             checked=CHECKED,
             suppressions=SUPPRESSIONS,
             others=_others(bundle, program.rule),
+            trial=trial_of(bundle, rule_id, dt.datetime.now(desk.settings.zone).date()),
+            figures=figures,
+            counts=figures.rules.get(rule_id) if figures is not None else None,
+            days=DAYS,
         )
 
     async def value_set(self, request: Request, desk: Desk) -> Response:

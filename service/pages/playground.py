@@ -2,7 +2,8 @@
 
 What is put in stays in the memory of this request: the call is answered without being recorded, and no log
 line or metric is written for it. The page takes no token and is there in the sandbox profile only
-(`Settings.plays`). No FHIR server is called from here.
+(`Settings.plays`). A FHIR server is called when the form names one that is listed, and without any token:
+whoever opens the page gets no more than the server shows to everyone.
 """
 
 import datetime as dt
@@ -17,17 +18,20 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from hooks.errors import HookError
-from rules.engine import CaseResult, Problem, bundled_root, run_tests, try_rule
+from rules.engine import CaseResult, Problem, run_tests, try_rule
 from service import demo
+from service.addresses import Base, parse_base
 from service.answering import POLICY_FACTS
+from service.bodies import InputRefused
 from service.desk import Desk
-from service.errors import CallError, ExplainDisabled
+from service.errors import CallError, DataUnavailable, ExplainDisabled
 from service.outcomes import WORDS
 from service.pages.forms import read_form
-from service.pages.inputs import HOOKS, Input, InputRefused, body_of, read_input
+from service.pages.inputs import HOOKS, Input, body_of, read_input
 from service.pages.site import Site, told
 from service.policy import case_policy
 from service.queries import plan
+from service.render import distance
 from service.trust import Caller, Client
 from service.trust.clients import Profile
 
@@ -39,6 +43,13 @@ _CLIENT = "playground"
 _ORDER = ("fired", "folded", "suppressed", "error", "not-enough-data", "not-fired", "excluded")
 _ECHO_LIMIT = 512 * 1024
 _NEAREST = 3
+# No token is sent from here, so that none can have been refused.
+_WORDS = {**WORDS, "unauthorised": "the FHIR server asks for an access token"}
+_ADVICE = {
+    "server-not-listed": "Name one of the list; the operator adds to it with TOCSIN_FHIR_ALLOW.",
+    "unauthorised": "This page sends none; `tocsin try --token-file` does.",
+    "deadline": "A call has TOCSIN_FETCH_BUDGET_MS for it; `tocsin try` waits longer.",
+}
 Json = Mapping[str, Any]
 
 
@@ -58,7 +69,9 @@ class Playground:
 
     async def show(self, request: Request, desk: Desk) -> Response:
         _allowed(desk)
-        wanted = read_input({**request.query_params, "data": "", "file": "", "text": ""})
+        # Addresses are logged on the way here, so that none may hold a patient of a server.
+        never = dict.fromkeys(("data", "file", "text", "server", "person"), "")
+        wanted = read_input({**request.query_params, **never})
         return await self._page(request, desk, wanted)
 
     async def run(self, request: Request, desk: Desk) -> Response:
@@ -78,7 +91,7 @@ class Playground:
             except InputRefused as error:
                 status, refused = 400, {"code": "", "text": str(error), "action": ""}
             except (CallError, HookError) as error:
-                status, refused = getattr(error, "status", 400), told(error)
+                status, refused = getattr(error, "status", 400), _told(error, wanted)
         elif trial is None:
             status = 400
         return self._site.page(
@@ -92,11 +105,27 @@ class Playground:
             hooks=HOOKS,
             orders=desk.knowledge.bundle.orders,
             profiles=PROFILES,
+            servers=[base.url for base in _servers(desk)],
             refused=refused,
             result=result,
             edited=edited,
             text=wanted.text or _text_of(desk, wanted.rule),
         )
+
+
+def _servers(desk: Desk) -> Sequence[Base]:
+    """The FHIR servers that unsigned calls or a client may name."""
+    listed = map(parse_base, desk.settings.fhir_allow)
+    return list(dict.fromkeys((*listed, *(base for one in desk.gate.clients for base in one.fhir_servers))))
+
+
+def _told(error: CallError | HookError, wanted: Input) -> Json:
+    """An error as the form shows it: of a server that gave nothing, why."""
+    if not (wanted.fetches and isinstance(error, DataUnavailable) and error.reasons):
+        return told(error)
+    words = "; ".join(_WORDS[reason] for reason in error.reasons)
+    advice = " ".join(_ADVICE[reason] for reason in error.reasons if reason in _ADVICE)
+    return {"code": error.code, "text": f"No data could be read: {words}.", "action": advice}
 
 
 def _allowed(desk: Desk) -> None:
@@ -107,7 +136,7 @@ def _allowed(desk: Desk) -> None:
 def _text_of(desk: Desk, rule_id: str) -> str:
     """The YAML of a bundled rule; empty when there is none of that id."""
     file = desk.knowledge.bundle.files.get(rule_id)
-    return (bundled_root() / file.document.name).read_text("utf-8") if file is not None else ""
+    return file.document.text if file is not None else ""
 
 
 def _edited(desk: Desk, wanted: Input) -> tuple[Desk | None, Edited | None]:
@@ -129,7 +158,7 @@ def _edited(desk: Desk, wanted: Input) -> tuple[Desk | None, Edited | None]:
 async def _result(desk: Desk, wanted: Input, now: dt.datetime) -> Json:
     """The answer and its explanation as the template reads them."""
     profile: Any = wanted.profile if wanted.profile in PROFILES else PROFILES[0]
-    client = Client(id=_CLIENT, profile=profile)
+    client = Client(id=_CLIENT, profile=profile, fhir_servers=tuple(_servers(desk)))
     today = now.astimezone(desk.settings.zone).date()
     with desk.throttle.admit(client, time.monotonic()):
         bundle = desk.knowledge.bundle
@@ -141,6 +170,8 @@ async def _result(desk: Desk, wanted: Input, now: dt.datetime) -> Json:
             instance=str(uuid.uuid4()),
         )
         answered = await desk.answer(orjson.dumps(body), Caller(client), now)
+        if wanted.fetches and answered.outcomes["patient"].reason == "not-found":
+            raise InputRefused("The FHIR server has no patient with this id, or does not show it.")
         cards: Sequence[Json] = orjson.loads(desk.encoded(answered))["cards"]
         explanation: Json = orjson.loads(desk.explained(answered))
     return {
@@ -162,7 +193,7 @@ def _nearest(rules: Sequence[Json]) -> list[Json]:
     if any(rule["outcome"] == "fired" for rule in rules):
         return []
     near = [rule for rule in rules if rule["outcome"] in ("not-fired", "not-enough-data")]
-    return sorted(near, key=lambda rule: len(rule["would_fire_if"]))[:_NEAREST]
+    return sorted(near, key=distance)[:_NEAREST]
 
 
 def _counts(rules: Sequence[Json]) -> dict[str, int]:

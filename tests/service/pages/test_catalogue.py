@@ -88,6 +88,7 @@ def basis(bundle: Bundle, rule_id: str) -> list[str]:
         *(bundle.evidence[name].citation for name in rule.evidence),
         *(bundle.vocabulary.spec(name).says for name in bundle.programs[rule_id].facts),
         *(case.name for case in cases.cases),
+        *(text for change in rule.history for text in (change.version, change.date, change.says)),
         f"{count} of {count} cases pass",
     ]
 
@@ -125,7 +126,7 @@ async def test_what_a_site_has_set_is_shown(tmp_path: Path) -> None:
     assert "silent here" in every.text
     assert "off here" in every.text
     assert "32 live, 1 silent, 7 off" in status.text
-    assert "set in the site file" in status.text
+    assert "Set in the site file" in status.text
 
 
 def test_cases_are_run_once(monkeypatch: pytest.MonkeyPatch) -> None:

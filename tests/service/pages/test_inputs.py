@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from service.answering import POLICY_FACTS
-from service.pages.inputs import Input, InputRefused, body_of, read_input
+from service.bodies import InputRefused
+from service.pages.inputs import Input, body_of, read_input
 from service.queries import plan
 from tests.service.facts.build import NOW
 from tests.service.pages.visits import bundled

@@ -3,6 +3,8 @@
 import copy
 import datetime as dt
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +13,13 @@ import pytest
 
 from rules.engine import bundled_root
 from service import demo
+from service.app import create_app
+from service.desk import Desk
 from service.pages.inputs import HOOKS
 from service.pages.playground import PROFILES
 from service.settings import Settings
 from tests.service.facts.build import bundle
-from tests.service.pages.visits import Seen, form, visitor
+from tests.service.pages.visits import Seen, bundled, form, visitor
 
 ESR = "esr-crp-markedly-raised-persistent-pain"
 CANARY = "Zzyzx-Canary"
@@ -65,7 +69,7 @@ async def test_a_result_has_criteria_facts_data_and_times() -> None:
     page = Seen(await got("/playground?patient=demo-cord"))
     for said in (
         "1 card at patient-view",
-        "true: Cancer now or before cancer.any : yes (",
+        "true: Cancer now or before cancer. any : yes (",
         "Condition/demo-cord-0",
         "unknown: Sciatica or radicular pain is current",
         "folded",
@@ -298,3 +302,123 @@ async def test_every_captured_request_is_answered_or_told_why_not(shared: Path) 
             assert answer.status_code in (200, 400, 412), file.name
             told = Seen(answer).values("div", "role") == ["alert"]
             assert told == (answer.status_code != 200), file.name
+
+
+# -- a patient of a FHIR server ------------------------------------------------------------------------
+
+
+class Fhir:
+    """A FHIR server of the bundled patient with a high ESR; `status` is what it answers with."""
+
+    base = "https://fhir.example.org/r4"
+
+    def __init__(self, status: int = 200) -> None:
+        self.status = status
+        self.seen: list[httpx.Request] = []
+
+    def answer(self, request: httpx.Request) -> httpx.Response:
+        self.seen.append(request)
+        kind, _, name = request.url.path.removeprefix("/r4/").partition("/")
+        found = [one for one in resources() if one["resourceType"] == kind]
+        if self.status != 200 or kind == "metadata":
+            return httpx.Response(self.status if kind != "metadata" else 404)
+        if kind == "Patient":
+            return httpx.Response(200, json=found[0]) if name == "demo-esr" else httpx.Response(404)
+        return httpx.Response(200, json=bundle(*found))
+
+
+@asynccontextmanager
+async def reading(fhir: Fhir, *allowed: str) -> AsyncIterator[httpx.AsyncClient]:
+    settings = Settings(
+        auth=False,
+        log_level="debug",
+        fhir_allow=allowed or (fhir.base,),
+        fetch_budget_ms=10_000,
+        budget_ms=10_000,
+    )
+    desk = Desk(settings, bundled(), transport=httpx.MockTransport(fhir.answer))
+    transport = httpx.ASGITransport(create_app(settings, desk))
+    try:
+        async with httpx.AsyncClient(transport=transport, base_url="http://tocsin") as client:
+            yield client
+    finally:
+        await desk.aclose()
+
+
+async def fetched(fhir: Fhir, *allowed: str, **fields: str) -> tuple[httpx.Response, Seen]:
+    async with reading(fhir, *allowed) as client:
+        answer = await client.post(
+            "/playground", **form(**{"server": fhir.base, "person": "demo-esr", **fields})
+        )
+        return answer, Seen(answer)
+
+
+async def test_a_patient_of_a_listed_server_is_read_as_for_a_call() -> None:
+    fhir = Fhir()
+    answer, page = await fetched(
+        fhir, patient="demo-cord", hook="order-sign", order="esr-crp", profile="epic"
+    )
+    assert answer.status_code == 200
+    assert "at order-sign" in page.text
+    assert "orders.draft" in page.text
+    assert "fetched, 1 resource" in page.text
+    assert fhir.base in page.values("input", "value")
+    assert not any("authorization" in one.headers for one in fhir.seen)
+
+
+async def test_a_listed_server_is_offered_and_without_one_the_page_says_how() -> None:
+    async with reading(Fhir()) as client:
+        page = Seen(await client.get("/playground"))
+    assert page.values("option", "value").count(Fhir.base) == 1
+    assert {"server", "person"} <= set(page.values("input", "name"))
+    page = Seen(await got("/playground"))
+    assert "TOCSIN_FHIR_ALLOW" in page.text
+    assert "server" not in page.values("input", "name")
+
+
+@pytest.mark.parametrize(
+    ("status", "fields", "says", "code"),
+    [
+        (200, {"server": "https://elsewhere.example.org"}, "not on the list", "data-unavailable"),
+        (200, {"server": "https://u:p@x@y"}, "not an absolute http or https URL", "fhir-server-invalid"),
+        (200, {"server": "http://fhir.example.org/r4"}, "URL is not https", "data-unavailable"),
+        (200, {"server": ""}, "No FHIR server is named", ""),
+        (200, {"person": ""}, "No patient is named", ""),
+        (200, {"person": "a/../b?c"}, "patientId", "context-field-invalid"),
+        (200, {"person": "nobody"}, "no patient with this id", ""),
+        (401, {}, "asks for an access token. This page sends none; `tocsin try", "data-unavailable"),
+        (503, {}, "the FHIR server failed", "data-unavailable"),
+    ],
+)
+async def test_why_a_server_gave_nothing_is_told_in_words_at_the_form(
+    status: int, fields: dict[str, str], says: str, code: str
+) -> None:
+    answer, page = await fetched(Fhir(status), **fields)
+    assert answer.status_code in (400, 412)
+    assert page.values("div", "role") == ["alert"]
+    assert says in page.text
+    assert code in page.text
+    for value in filter(None, {"server": Fhir.base, "person": "demo-esr", **fields}.values()):
+        assert value in page.values("input", "value")
+
+
+async def test_a_server_that_is_not_listed_is_never_called() -> None:
+    fhir = Fhir()
+    await fetched(fhir, "https://other.example.org/fhir")
+    assert fhir.seen == []
+
+
+async def test_a_patient_of_a_server_is_in_no_address_log_or_metric(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    fhir = Fhir(503)
+    async with reading(fhir) as client:
+        for _ in range(2):
+            await client.post("/playground", **form(server=fhir.base, person=CANARY))
+            fhir.status = 200
+        page = Seen(await client.get(f"/playground?server={fhir.base}&person={CANARY}"))
+        metrics = (await client.get("/metrics")).text
+    assert "Made-up patients" in page.text
+    assert CANARY not in page.text
+    out, err = capsys.readouterr()
+    assert CANARY not in out + err + metrics
