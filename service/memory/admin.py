@@ -1,11 +1,14 @@
-"""The admin API: look up a decision, throw and take back kill switches. Off without TOCSIN_ADMIN_TOKEN.
+"""The admin API: look up a decision, throw and take back kill switches. Off unless a setting opens it.
 
-It has a token of its own, so that no EHR's credentials open it, and it belongs on an internal path.
+It is opened by a token of its own, so that no EHR's credentials open it, or by a proxy that people sign in to
+(OpenID Connect), which says in a header who they are. That header is believed only from the proxy's address.
 """
 
 import asyncio
 import hmac
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
+from ipaddress import ip_address, ip_network
 from typing import Any, Literal
 
 import msgspec
@@ -19,18 +22,22 @@ from service.settings import Settings
 
 __all__ = ["SwitchRequest", "authorise", "decisions", "read_switch", "switches", "throw_switch"]
 
+Headers = Iterable[tuple[bytes, bytes]]
+
 _BEARER = "bearer "
+# oauth2-proxy puts commas between groups, authentik bars.
+_SEPARATOR = re.compile(r"[,|]")
 
 
 class SwitchRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A kill switch to throw (`off` true) or to take back, with who and why. `target` is empty for the
-    service.
+    service. Whoever has signed in need not say who.
     """
 
     kind: Literal["service", "module", "rule", "client"]
     off: bool
-    who: str
     why: str
+    who: str = ""
     target: str = ""
 
 
@@ -38,16 +45,55 @@ _SWITCH = msgspec.json.Decoder(SwitchRequest)
 _LONGEST = 200
 
 
-def authorise(settings: Settings, authorization: str) -> None:
-    """Raises NotFound when the admin API is off, Unauthorised for a wrong token."""
-    if settings.admin_token is None:
+def authorise(settings: Settings, headers: Headers, peer: str) -> str:
+    """Who is calling: the name that the proxy people sign in to gives, empty for a bearer of the token.
+
+    `headers` are raw ASGI headers and `peer` the address at the other end of the connection. Raises NotFound
+    when the admin API is off, Unauthorised for anyone else.
+    """
+    if settings.admin_token is None and not settings.admin_header:
         raise NotFound
-    token = authorization[len(_BEARER) :] if authorization[: len(_BEARER)].lower() == _BEARER else ""
-    known = settings.admin_token.get_secret_value().split(",")
+    if settings.admin_token is not None and _bears(settings.admin_token.get_secret_value(), headers):
+        return ""
+    return _signed_in(settings, headers, peer)
+
+
+def _bears(tokens: str, headers: Headers) -> bool:
+    given = _one(headers, "authorization")
+    token = given[len(_BEARER) :] if given[: len(_BEARER)].lower() == _BEARER else ""
     # Every token is compared, each in constant time.
-    fits = [hmac.compare_digest(token.encode(errors="replace"), one.encode()) for one in known]
-    if True not in fits:
+    fits = [hmac.compare_digest(token.encode(errors="replace"), one.encode()) for one in tokens.split(",")]
+    return True in fits
+
+
+def _signed_in(settings: Settings, headers: Headers, peer: str) -> str:
+    """The person whom the proxy names, if it is the proxy and the person is listed. Raises Unauthorised."""
+    if not settings.admin_header or not _is_within(peer, settings.admin_proxies):
         raise Unauthorised("admin-token")
+    who = _one(headers, settings.admin_header)
+    groups = {name.strip() for name in _SEPARATOR.split(_one(headers, settings.admin_groups_header))}
+    listed = who in settings.admin_users or not groups.isdisjoint(settings.admin_groups)
+    if not who or len(who) > _LONGEST or not listed:
+        raise Unauthorised("admin-not-listed")
+    return who
+
+
+def _one(headers: Headers, name: str) -> str:
+    """The value of a header. Given twice, one may be the caller's and one the proxy's: Unauthorised."""
+    wanted = name.lower().encode("latin-1", "replace")
+    values = [value for key, value in headers if key == wanted]
+    if len(values) > 1:
+        raise Unauthorised("admin-header-twice")
+    return values[0].decode("utf-8", "replace").strip() if values else ""
+
+
+def _is_within(peer: str, networks: Iterable[str]) -> bool:
+    try:
+        address = ip_address(peer)
+    except ValueError:
+        return False
+    address = getattr(address, "ipv4_mapped", None) or address
+    return any(address in ip_network(network) for network in networks)
 
 
 async def decisions(memory: Memory, instance: str) -> list[dict[str, Any]]:
@@ -65,12 +111,17 @@ async def decisions(memory: Memory, instance: str) -> list[dict[str, Any]]:
     return found
 
 
-def read_switch(body: bytes) -> SwitchRequest:
-    """Raises BadJson for a body that is no switch with who and why."""
+def read_switch(body: bytes, signed_in: str = "") -> SwitchRequest:
+    """The switch of a body. Who has signed in is on record, whoever the body says it is.
+
+    Raises BadJson for a body that is no switch with who and why.
+    """
     try:
         request = _SWITCH.decode(body)
     except msgspec.DecodeError as error:
         raise BadJson from error
+    if signed_in:
+        request = msgspec.structs.replace(request, who=signed_in)
     texts = (request.who, request.why, request.target)
     if not request.who or not request.why or any(len(text) > _LONGEST for text in texts):
         raise BadJson

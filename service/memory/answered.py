@@ -1,8 +1,9 @@
 """S6: a rule that was answered for this patient stays quiet for a while, unless something is new or worse.
 
 Source: rules.yaml suppression_codes S6: accepted or overridden at most 30 days ago with unchanged facts;
-critical rules 24 hours only. Whatever is in doubt is shown: an answer from the future, one at a lower urgency
-than the rule has now, one whose fingerprint cannot be read, or a store that cannot be asked.
+critical rules 24 hours only. A site can set other times for rules that are not critical, by the reason of the
+override (`quiet_days` of its file). Whatever is in doubt is shown: an answer from the future, one at a lower
+urgency than the rule has now, one whose fingerprint cannot be read, or a store that cannot be asked.
 """
 
 import datetime as dt
@@ -14,9 +15,8 @@ from rules.engine import Decision, Outcome, Reason, Rule, Urgency, severity
 from service.memory.fingerprint import Fingerprint, Watch
 from service.memory.rows import AnswerRow
 
-__all__ = ["CRITICAL_QUIET", "QUIET", "silence_answered"]
+__all__ = ["CRITICAL_QUIET", "silence_answered"]
 
-QUIET = dt.timedelta(days=30)
 CRITICAL_QUIET = dt.timedelta(hours=24)
 # Clocks of replicas differ a little; an answer from further ahead means that a clock was set back.
 _SKEW = dt.timedelta(minutes=5)
@@ -42,7 +42,7 @@ def silence_answered(
         if (
             found is not None
             and "S6" in rule.suppression
-            and _settles(found, rule, outcome, now)
+            and _settles(found, outcome, now, _quiet(decision, rule, found))
             and _nothing_new(decision, rule, found, watch)
         ):
             decision.suppress(rule.id, Reason("S6", f"{_said(found)}; nothing is new since"))
@@ -50,9 +50,15 @@ def silence_answered(
     _follow(decision, quiet)
 
 
-def _settles(answer: AnswerRow, rule: Rule, outcome: Outcome, now: dt.datetime) -> bool:
+def _quiet(decision: Decision, rule: Rule, answer: AnswerRow) -> dt.timedelta:
+    if rule.urgency == "critical":
+        return CRITICAL_QUIET
+    reason = answer.reason if answer.outcome == "overridden" else ""
+    return dt.timedelta(days=decision.bundle.overlay.quiet_after(reason))
+
+
+def _settles(answer: AnswerRow, outcome: Outcome, now: dt.datetime, quiet: dt.timedelta) -> bool:
     age = now - dt.datetime.fromtimestamp(answer.at, dt.UTC)
-    quiet = CRITICAL_QUIET if rule.urgency == "critical" else QUIET
     then = _URGENCIES.get(answer.urgency)
     if then is None or not -_SKEW <= age <= quiet:
         return False

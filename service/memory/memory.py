@@ -21,6 +21,7 @@ from service.memory.patients import Pseudonyms
 from service.memory.recorder import Passage, Recorder
 from service.memory.rows import FeedbackRow, SwitchRow, opaque
 from service.memory.store import Kept, Store, StoreError, StoreFailed, StoreTooNew
+from service.memory.unmapped import Unmapped
 from service.memory.upkeep import retention_start
 from service.memory.writer import Counted, Writer
 from service.metrics import Metrics
@@ -61,6 +62,7 @@ class Memory:
         self._commit_calls = commit_calls
         self._writer = Writer(store, Recorder(pseudonyms), seen=self._seen, kept=self._kept, tick=self._tick)
         self.switches = Switches(store, switch_file)
+        self._unmapped = Unmapped(store, metrics)
         self._retention_days = retention_days
         self._prune_at = time.monotonic() + _FIRST_PRUNE_S
         self._daily, self._daily_at = daily, 0.0
@@ -87,11 +89,19 @@ class Memory:
         self.store.add_switch(row)
         self.switches.refresh()
 
+    def each_day(self, daily: Callable[[], None]) -> None:
+        """From now on call this once a day in place of what was called before."""
+        self._daily = daily
+
     async def aclose(self) -> None:
         if self._started:
-            await asyncio.get_running_loop().run_in_executor(None, self._writer.stop)
+            await asyncio.get_running_loop().run_in_executor(None, self._stop)
         self._readers.shutdown(wait=False, cancel_futures=True)
         self.store.close()
+
+    def _stop(self) -> None:
+        self._writer.stop()
+        self._unmapped.flush(time.time())
 
     # -- on the way of a call ----------------------------------------------------------------------
 
@@ -172,6 +182,7 @@ class Memory:
 
     def _seen(self, batch: Sequence[Counted]) -> None:
         self.metrics.calls(batch)
+        self._unmapped.decided_by(passage.decision.bundle for passage, *_ in batch)
 
     def _kept(self, rows: Sequence[FeedbackRow], kept: Kept) -> None:
         self.metrics.feedback(kept)
@@ -181,6 +192,8 @@ class Memory:
         self.metrics.store(writer.failing is None, writer.waiting, writer.lost, writer.failures)
         if self.switches.due():
             self.switches.refresh()
+        if self._unmapped.due():
+            self._unmapped.flush(time.time())
         if self._daily is not None and time.monotonic() >= self._daily_at:
             self._daily_at = time.monotonic() + _DAY_S
             self._daily()

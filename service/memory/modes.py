@@ -7,66 +7,67 @@ Source: users-and-ops.md 3.2, silent / pilot / live.
 
 import datetime as dt
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+
+import msgspec
 
 from rules.engine import Bundle, Decision, Reason, RuleSettings
 
-__all__ = ["in_pilot", "overdue", "silence_pilots", "trial_warnings"]
+__all__ = ["Origin", "in_pilot", "overdue", "silence_pilots", "trial_warnings"]
 
 _TRIALS = ("silent", "pilot")
 
 
-def silence_pilots(decision: Decision, client: str, patient_id: str, user_id: str) -> None:
-    """Suppress the fired pilot rules whose pilot this call is not part of."""
+class Origin(msgspec.Struct, frozen=True):
+    """Whose call it is, and from where: "Location/id" and "Organization/id" of its encounter."""
+
+    client: str
+    patient_id: str
+    user_id: str = ""
+    places: frozenset[str] = frozenset()
+
+
+def silence_pilots(decision: Decision, origin: Callable[[], Origin]) -> None:
+    """Suppress the fired pilot rules whose pilot this call is not part of. `origin` is asked only if there
+    are any.
+    """
+    known: Origin | None = None
     for outcome in decision.fired():
         rule = decision.bundle.programs[outcome.rule].rule
         if rule.mode == "pilot":
-            settings = decision.bundle.overlay.settings(rule.id)
-            if not in_pilot(rule.id, settings, client, patient_id, user_id):
+            known = known or origin()
+            if not in_pilot(rule.id, decision.bundle.overlay.settings(rule.id), known):
                 decision.suppress(
                     rule.id, Reason("MODE", "This rule is in a pilot that does not include this call")
                 )
 
 
-def in_pilot(rule_id: str, settings: RuleSettings, client: str, patient_id: str, user_id: str) -> bool:
-    """Whether a call belongs to the pilot of a rule: by client, by user, or by the share of patients.
+def in_pilot(rule_id: str, settings: RuleSettings, origin: Origin) -> bool:
+    """Whether a call belongs to the pilot of a rule: by client, user, location, or the share of patients.
 
-    A patient is always in or always out, and the patients of a smaller share are among those of a larger one.
+    A patient is always in or always out of a share, and the patients of a smaller share are among those of a
+    larger one.
     """
-    if client in settings.clients or (user_id and user_id in settings.users):
+    if origin.client in settings.clients or (origin.user_id and origin.user_id in settings.users):
         return True
-    digest = hashlib.sha256(f"{rule_id}\n{client}\n{patient_id}".encode(errors="surrogatepass")).digest()
+    if not origin.places.isdisjoint(settings.locations):
+        return True
+    told = f"{rule_id}\n{origin.client}\n{origin.patient_id}"
+    digest = hashlib.sha256(told.encode(errors="surrogatepass")).digest()
     return int.from_bytes(digest[:4], "big") % 100 < settings.percent
 
 
 def overdue(bundle: Bundle, today: dt.date) -> Iterator[str]:
     """Rules on trial whose end has passed, by id."""
     for rule_id, rule in bundle.rules.items():
-        end = _end(bundle.overlay.settings(rule_id))
-        if rule.mode in _TRIALS and end is not None and end < today:
+        until = bundle.overlay.settings(rule_id).until
+        if rule.mode in _TRIALS and until and dt.date.fromisoformat(until) < today:
             yield rule_id
 
 
-def _end(settings: RuleSettings) -> dt.date | None:
-    """The last day of a trial; None when there is none, or it is a day that does not exist."""
-    try:
-        return dt.date.fromisoformat(settings.until)
-    except ValueError:
-        return None
-
-
 def trial_warnings(bundle: Bundle, today: dt.date) -> list[str]:
-    """What is out of order with rules on trial, in sentences."""
-    late = set(overdue(bundle, today))
-    found = []
-    for rule_id, rule in bundle.rules.items():
-        settings = bundle.overlay.settings(rule_id)
-        if rule.mode not in _TRIALS:
-            continue
-        if rule_id in late:
-            found.append(f"{rule_id} is {rule.mode} past its end on {settings.until}.")
-        elif _end(settings) is None:
-            found.append(f"{rule_id} is {rule.mode} without an end: set `until` in the site file.")
-        if rule.mode == "pilot" and not (settings.percent or settings.users or settings.clients):
-            found.append(f"{rule_id} is in a pilot that includes nobody.")
-    return found
+    """Rules on trial past their end, in sentences. What a site file lacks is among the bundle's warnings."""
+    return [
+        f"{rule_id} is {bundle.rules[rule_id].mode} past its end on {bundle.overlay.settings(rule_id).until}."
+        for rule_id in overdue(bundle, today)
+    ]

@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Callable
 from pathlib import Path
 
+from service.errors import SettingProblem, SettingsError
 from service.memory.killswitch import FILE
 from service.memory.memory import Memory
 from service.memory.patients import Pseudonyms, key_file
@@ -18,7 +19,7 @@ __all__ = ["open_memory", "open_store", "pseudonyms"]
 def open_memory(settings: Settings, metrics: Metrics, daily: Callable[[], None] | None = None) -> Memory:
     """The memory of a worker. `daily` is called at the start and once a day.
 
-    Raises OSError when the patient key cannot be read or made.
+    Raises SettingsError when the patient key cannot be read or made.
     """
     return Memory(
         open_store(settings),
@@ -52,4 +53,12 @@ def pseudonyms(settings: Settings) -> Pseudonyms:
     url = settings.store_url
     if url == "memory:":
         return Pseudonyms([secrets.token_bytes(32)])
-    return Pseudonyms([key_file(Path(url.removeprefix("sqlite:///")).with_name("patient.key"))])
+    file = Path(url.removeprefix("sqlite:///")).with_name("patient.key")
+    try:
+        return Pseudonyms([key_file(file)])
+    except OSError as error:
+        name = "TOCSIN_STATE_DIR" if settings.database_url is None else "TOCSIN_DATABASE_URL"
+        action = "Let the user of the process write there, or set TOCSIN_PATIENT_KEY."
+        raise SettingsError(
+            [SettingProblem(name, "Its folder cannot be written, or the key in it not read.", action)]
+        ) from error

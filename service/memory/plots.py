@@ -9,7 +9,7 @@ from markupsafe import Markup
 __all__ = ["bars", "run_chart"]
 
 _WIDTH, _HEIGHT = 240, 36
-_BAR, _ROW, _LABEL = 320, 20, 240
+_BAR, _ROW, _LABEL = 320, 20, 280
 
 
 def run_chart(counts: Sequence[int], what: str) -> Markup:

@@ -18,10 +18,11 @@ from service.memory.recorder import expand
 from service.memory.store import Store
 from service.memory.watchdog import Daily, concerns
 
-__all__ = ["RULE_COLUMNS", "ClientRow", "Report", "RuleRow", "build_report"]
+__all__ = ["RULE_COLUMNS", "ClientRow", "Report", "RuleRow", "UnmappedCode", "build_report", "count_rules"]
 
 _TRUE = ("fired", "suppressed", "folded")
 _MOST_MISSING = 15
+_MOST_UNMAPPED = 25
 
 
 class RuleRow(msgspec.Struct):
@@ -62,9 +63,20 @@ class ClientRow(msgspec.Struct):
     p95_ms: float = 0.0
 
 
+class UnmappedCode(msgspec.Struct):
+    """A code of a published terminology that is in no value set and came beside one that is, `seen` times.
+    ICD codes are without their dot.
+    """
+
+    system: str
+    code: str
+    seen: int
+
+
 class Report(msgspec.Struct):
     """The whole report. `days` are the days of every `daily` list; `missing` counts the calls on which a rule
-    could not tell for want of a fact; `concerns` are sentences about what looks broken.
+    could not tell for want of a fact; `concerns` are sentences about what looks broken; `unmapped` are the
+    most frequent codes that the value sets may lack.
     """
 
     since: str
@@ -78,6 +90,7 @@ class Report(msgspec.Struct):
     missing: dict[str, int]
     feedback: dict[str, int]
     concerns: list[str]
+    unmapped: list[UnmappedCode]
 
 
 def build_report(store: Store, since: float, until: float) -> Report:
@@ -100,7 +113,14 @@ def build_report(store: Store, since: float, until: float) -> Report:
         feedback={state: int(count) for state, count, _ in states}
         | {"repeated": sum(int(repeats) for _, _, repeats in states)},
         concerns=concerns(tally.daily, tally.wrong),
+        unmapped=_unmapped(store, first * 86_400.0, until),
     )
+
+
+def count_rules(store: Store, since: float, until: float) -> dict[str, RuleRow]:
+    """The rows of the rules alone, by id, of those that were evaluated. Raises StoreError."""
+    tally = _Tally(store, since, until, _day(since), _day(until))
+    return {name: row for name, row in tally.rules.items() if row.evaluated}
 
 
 class _Tally:
@@ -193,6 +213,11 @@ def _missing(store: Store, since: float, until: float) -> dict[str, int]:
         for name in orjson.loads(names):
             counts[name] += count
     return dict(counts.most_common(_MOST_MISSING))
+
+
+def _unmapped(store: Store, since: float, until: float) -> list[UnmappedCode]:
+    found = [UnmappedCode(*row) for row in store.summary(sql.REPORT_UNMAPPED, since, until)]
+    return sorted(found, key=lambda row: (-row.seen, row.system, row.code))[:_MOST_UNMAPPED]
 
 
 def _quantile(values: list[float], share: float) -> float:

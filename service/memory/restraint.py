@@ -7,16 +7,18 @@ holds back a critical rule.
 
 import datetime as dt
 from collections.abc import Sequence
+from functools import partial
 
 import msgspec
 
 from rules.engine import Decision, Reason
-from service.answering import Call
-from service.memory.answered import QUIET, silence_answered
+from service.answering import Call, Considered
+from service.memory.answered import silence_answered
 from service.memory.fingerprint import Fingerprint, Watch
 from service.memory.killswitch import silence_switched_off
 from service.memory.memory import Memory
-from service.memory.modes import silence_pilots
+from service.memory.modes import Origin, silence_pilots
+from service.memory.places import places
 from service.memory.rows import AnswerRow
 from service.memory.store import Store
 
@@ -46,6 +48,13 @@ class _Past(msgspec.Struct, frozen=True):
     in_encounter: int = 0
 
 
+def _origin(considered: Considered, client: str) -> Origin:
+    context = considered.call.context
+    resources = (resource for _, resource in considered.gathered.resources)
+    at = places(context.encounter_id, considered.record, resources)
+    return Origin(client, context.patient_id, context.user_id or "", at)
+
+
 class Restraint:
     """Applies them to one call after another."""
 
@@ -58,22 +67,24 @@ class Restraint:
         self._per_clinician = per_clinician
         self._caps = caps or Caps()
 
-    async def apply(self, decision: Decision, call: Call, client: str) -> None:
+    async def apply(self, considered: Considered, client: str, *, remembers: bool = True) -> None:
+        """Suppress what is kept back. Without `remembers` nothing earlier counts, as for a canary's call."""
+        decision, call = considered.decision, considered.call
         context = call.context
         switches = self._memory.switches
         if switches.any():
             silence_switched_off(decision, switches, client)
-        silence_pilots(decision, client, context.patient_id, context.user_id or "")
-        if not decision.fired():
+        silence_pilots(decision, partial(_origin, considered, client))
+        if not remembers or not decision.fired():
             return
-        past = await self._past(call, client)
+        past = await self._past(call, client, dt.timedelta(days=decision.bundle.overlay.longest_quiet))
         if past.answers:
             clinician = self._hash(client, context.user_id) if self._per_clinician else ""
             silence_answered(decision, past.answers, self._watch, call.now, clinician)
         self._silence_repeated(decision, past)
         self._hold_caps(decision, past)
 
-    async def _past(self, call: Call, client: str) -> _Past:
+    async def _past(self, call: Call, client: str, longest: dt.timedelta) -> _Past:
         context, caps = call.context, self._caps
         patients = self._memory.pseudonyms.every(client, context.patient_id)
         clinician = self._hash(client, context.user_id) if caps.per_clinician_day and context.user_id else ""
@@ -83,7 +94,7 @@ class Restraint:
 
         def read(store: Store) -> _Past:
             return _Past(
-                store.answers(patients, now - QUIET.total_seconds()),
+                store.answers(patients, now - longest.total_seconds()),
                 store.shown_at(call.hook, encounter, now - _DAY.total_seconds()) if starts else {},
                 store.shown_to(clinician, now - _DAY.total_seconds()) if clinician else 0,
                 store.shown_in(encounter) if encounter and caps.per_encounter else 0,

@@ -10,7 +10,16 @@ import re
 
 import msgspec
 
-__all__ = ["AnswerRow", "BundleRow", "CallRow", "CardRow", "FeedbackRow", "SwitchRow", "opaque"]
+__all__ = [
+    "AnswerRow",
+    "BundleRow",
+    "CallRow",
+    "CardRow",
+    "FeedbackRow",
+    "SwitchRow",
+    "UnmappedRow",
+    "opaque",
+]
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z")
 
@@ -100,7 +109,7 @@ class FeedbackRow(msgspec.Struct, frozen=True):
 
 
 class AnswerRow(msgspec.Struct, frozen=True):
-    """The last word on a rule for a patient: what S6 looks at."""
+    """The last word on a rule for a patient: what S6 looks at. `reason` is the code of an override's."""
 
     rule: str
     at: float
@@ -108,6 +117,18 @@ class AnswerRow(msgspec.Struct, frozen=True):
     urgency: str
     clinician: str
     fingerprint: str
+    reason: str = ""
+
+
+class UnmappedRow(msgspec.Struct, frozen=True):
+    """How often, on the day that begins at `at`, a code came that is in no value set, beside one that is.
+    `system` is the short name of a published terminology.
+    """
+
+    at: float
+    system: str
+    code: str
+    seen: int
 
 
 class SwitchRow(msgspec.Struct, frozen=True):

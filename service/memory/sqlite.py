@@ -5,7 +5,6 @@ file: one of them writes at a time, the others wait for their turn. It must be o
 stack.md 4.
 """
 
-import os
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from service.files import make_private
 from service.memory.store import Store, StoreFailed, StoreRefused
 from service.memory.upgrade import borrowed, bring_up_to_date
 
@@ -114,8 +114,7 @@ class SqliteStore(Store):
     def _connect(self, wait_s: float) -> sqlite3.Connection:
         if self.path is not None:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # SQLite gives its other files the permissions of this one.
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
+            make_private(self.path)
         connection = sqlite3.connect(
             self.path or ":memory:", timeout=wait_s, isolation_level=None, check_same_thread=False
         )

@@ -4,7 +4,7 @@ a parameter.
 
 import msgspec
 
-from service.memory.rows import BundleRow, CallRow, CardRow, FeedbackRow, SwitchRow
+from service.memory.rows import BundleRow, CallRow, CardRow, FeedbackRow, SwitchRow, UnmappedRow
 
 __all__ = [
     "ADD_ANSWER",
@@ -13,6 +13,7 @@ __all__ = [
     "ADD_CARD",
     "ADD_FEEDBACK",
     "ADD_SWITCH",
+    "ADD_UNMAPPED",
     "ANSWERS",
     "BUNDLES",
     "CALLS",
@@ -31,6 +32,8 @@ __all__ = [
     "REPORT_MISSING",
     "REPORT_SPENT",
     "REPORT_STATES",
+    "REPORT_UNMAPPED",
+    "SEEN",
     "SET_STATE",
     "SHOWN_AT",
     "SHOWN_IN",
@@ -61,6 +64,10 @@ ADD_CARD = (
 )
 ADD_FEEDBACK = _insert("feedback", FeedbackRow, "state")
 ADD_SWITCH = _insert("switches", SwitchRow)
+ADD_UNMAPPED = (
+    f"{_insert('unmapped', UnmappedRow)} ON CONFLICT (at, system, code)"
+    " DO UPDATE SET seen = unmapped.seen + excluded.seen"
+)
 
 HAS_FEEDBACK = "SELECT 1 FROM feedback WHERE id = ?"
 REPEAT_FEEDBACK = "UPDATE feedback SET repeats = repeats + 1 WHERE id = ?"
@@ -73,9 +80,12 @@ ADD_ANSWER = (
     " at = excluded.at, urgency = excluded.urgency, fingerprint = excluded.fingerprint"
 )
 
+# The reason stands with the feedback that gave the answer, the latest on its card.
 ANSWERS = (
-    "SELECT rule, at, outcome, urgency, clinician, fingerprint FROM answers"
-    " WHERE patient IN ({marks}) AND at >= ?"
+    "SELECT a.rule, a.at, a.outcome, a.urgency, a.clinician, a.fingerprint, COALESCE((SELECT f.reason"
+    " FROM feedback f WHERE f.card = a.card AND f.outcome = a.outcome AND f.state = 'known'"
+    " ORDER BY f.at DESC, f.id DESC LIMIT 1), '')"
+    " FROM answers a WHERE a.patient IN ({marks}) AND a.at >= ?"
 )
 SHOWN_AT = "SELECT rule, fingerprint FROM cards WHERE encounter = ? AND hook = ? AND at >= ? ORDER BY at"
 SHOWN_TO = "SELECT COUNT(DISTINCT card) FROM cards WHERE clinician = ? AND at >= ?"
@@ -113,4 +123,8 @@ REPORT_FEEDBACK = (
 )
 REPORT_STATES = "SELECT state, COUNT(*), SUM(repeats) FROM feedback WHERE at >= ? AND at < ? GROUP BY 1"
 REPORT_MISSING = "SELECT missing, COUNT(*) FROM calls WHERE at >= ? AND at < ? AND missing <> '[]' GROUP BY 1"
+SEEN = (
+    "SELECT client, hook, COUNT(*), MAX(at) FROM calls WHERE at >= ? AND at < ? GROUP BY 1, 2 ORDER BY 1, 2"
+)
+REPORT_UNMAPPED = "SELECT system, code, SUM(seen) FROM unmapped WHERE at >= ? AND at < ? GROUP BY 1, 2"
 REPORT_SPENT = "SELECT client, total_ms FROM calls WHERE at >= ? AND at < ?"

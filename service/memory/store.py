@@ -15,7 +15,7 @@ import msgspec
 
 from service.errors import TocsinError
 from service.memory import statements as sql
-from service.memory.rows import AnswerRow, BundleRow, CallRow, CardRow, FeedbackRow, SwitchRow
+from service.memory.rows import AnswerRow, BundleRow, CallRow, CardRow, FeedbackRow, SwitchRow, UnmappedRow
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -32,7 +32,7 @@ __all__ = [
     "StoreTooNew",
 ]
 
-LEVEL = 1
+LEVEL = 2
 """The level of the schema that this code writes. A store says which oldest level may still use it."""
 
 _PAGE = 500
@@ -80,6 +80,7 @@ class Pruned(msgspec.Struct, frozen=True):
     cards: int
     feedback: int
     answers: int
+    unmapped: int
 
 
 class Store(ABC):
@@ -175,13 +176,17 @@ class Store(ABC):
         with self.transaction() as cursor:
             cursor.execute(self._sql(sql.ADD_SWITCH), msgspec.structs.astuple(row))
 
+    def add_unmapped(self, rows: Sequence[UnmappedRow]) -> None:
+        with self.transaction() as cursor:
+            cursor.executemany(self._sql(sql.ADD_UNMAPPED), [msgspec.structs.astuple(row) for row in rows])
+
     def prune(self, before: float, *, dry_run: bool = False) -> Pruned:
         """Delete rows older than `before`. Kill switches stay: they are few, and the record of
         who and why.
         """
         with self.transaction() as cursor:
             counts = []
-            for table in ("calls", "cards", "feedback", "answers"):
+            for table in ("calls", "cards", "feedback", "answers", "unmapped"):
                 if dry_run:
                     cursor.execute(self._sql(f"SELECT COUNT(*) FROM {table} WHERE at < ?"), (before,))
                     counts.append(int(cursor.fetchone()[0]))

@@ -125,13 +125,18 @@ def feedback_row(**changes: Any) -> FeedbackRow:
     return FeedbackRow(**{**members, **changes})
 
 
-def feedback_on(*cards: str, comment: str = "seen by the ward", at: str = "2026-11-25T10:01:00Z") -> bytes:
+def feedback_on(
+    *cards: str,
+    comment: str = "seen by the ward",
+    at: str = "2026-11-25T10:01:00Z",
+    reason: str = "patient-refuses",
+) -> bytes:
     """A body of feedback that dismisses cards."""
     entries = [
         {
             "card": card,
             "outcome": "overridden",
-            "overrideReason": {"reason": {"code": "patient-refuses"}, "userComment": comment},
+            "overrideReason": {"reason": {"code": reason}, "userComment": comment},
             "outcomeTimestamp": at,
         }
         for card in cards

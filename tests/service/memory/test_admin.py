@@ -9,7 +9,10 @@ import orjson
 import pytest
 import pytest_asyncio
 
+from service.errors import Unauthorised
+from service.memory.admin import authorise
 from service.memory.store import StoreFailed
+from service.settings import Settings
 from tests.service.facts.build import PATIENT
 from tests.service.memory.http import Site, site
 from tests.service.memory.samples import NEW_BACK, record
@@ -110,3 +113,116 @@ async def test_a_switch_without_who_why_or_target_is_refused(worker: Site, chang
     assert reply.status_code == 400
     worker.desk.memory.start()
     assert worker.desk.memory.store.switches() == []
+
+
+# -- a proxy that people sign in to ------------------------------------------------------------------
+
+PROXY = "127.0.0.1"
+"""The address that httpx's transport gives as the other end."""
+JANE, EVE = "jane@example.org", "eve@example.org"
+SIGNED_IN: dict[str, Any] = {"admin_header": "X-Forwarded-Email", "admin_proxies": (PROXY,)}
+
+
+def as_signed_in(who: str, groups: str = "") -> dict[str, str]:
+    return {"X-Forwarded-Email": who, **({"X-Forwarded-Groups": groups} if groups else {})}
+
+
+async def throw(worker: Site, headers: Any, **changes: Any) -> int:
+    body = {name: value for name, value in {**SWITCH, **changes}.items() if value is not None}
+    return (await worker.client.post("/admin/switches", json=body, headers=headers)).status_code
+
+
+async def test_who_has_signed_in_is_on_record_whoever_the_body_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with site(monkeypatch, **SIGNED_IN, admin_users=(JANE,)) as worker:
+        assert await throw(worker, as_signed_in(JANE), who=None) == 200
+        assert await throw(worker, as_signed_in(JANE), who="someone else", off=False) == 200
+        assert [(row.off, row.who) for row in worker.desk.memory.store.switches()] == [(1, JANE), (0, JANE)]
+        reply = await worker.client.get(f"/decisions/{uuid4()}", headers=as_signed_in(JANE))
+        assert reply.status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        (as_signed_in(JANE), 200),
+        (as_signed_in(EVE), 401),
+        (as_signed_in(JANE.upper()), 401),
+        (as_signed_in(f"{JANE},{EVE}"), 401),
+        (as_signed_in(EVE, "staff, tocsin-admins"), 200),
+        (as_signed_in(EVE, "staff|tocsin-admins"), 200),
+        (as_signed_in(EVE, "staff,tocsin-admins-old"), 401),
+        (as_signed_in("", "tocsin-admins"), 401),
+        (as_signed_in("x" * 201, "tocsin-admins"), 401),
+        ({"X-Forwarded-Groups": "tocsin-admins"}, 401),
+        ({}, 401),
+        ([("X-Forwarded-Email", EVE), ("X-Forwarded-Email", JANE)], 401),
+        ([*as_signed_in(EVE, "staff").items(), ("X-Forwarded-Groups", "tocsin-admins")], 401),
+    ],
+)
+async def test_only_who_is_listed_administers(
+    monkeypatch: pytest.MonkeyPatch, headers: Any, expected: int
+) -> None:
+    listed: dict[str, Any] = {"admin_users": (JANE,), "admin_groups": ("tocsin-admins",)}
+    async with site(monkeypatch, **SIGNED_IN, **listed) as worker:
+        assert await throw(worker, headers) == expected
+
+
+async def test_a_header_that_is_not_from_the_proxy_is_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever reaches the port can send the header; only its sender's address tells who it is from."""
+    elsewhere = {**SIGNED_IN, "admin_proxies": ("10.0.0.7", "2001:db8::/32")}
+    async with site(monkeypatch, **elsewhere, admin_users=(JANE,)) as worker:
+        assert await throw(worker, as_signed_in(JANE)) == 401
+        forwarded = {**as_signed_in(JANE), "X-Forwarded-For": "10.0.0.7", "Forwarded": "for=10.0.0.7"}
+        assert await throw(worker, forwarded) == 401
+        worker.desk.memory.start()
+        assert worker.desk.memory.store.switches() == []
+
+
+@pytest.mark.parametrize(
+    ("peer", "expected"),
+    [
+        ("10.0.0.7", JANE),
+        ("::ffff:10.0.0.7", JANE),
+        ("10.0.0.8", None),
+        ("2001:db8::1", JANE),
+        ("2001:db9::1", None),
+        ("", None),
+        ("testclient", None),
+    ],
+)
+def test_the_address_of_the_proxy(peer: str, expected: str | None) -> None:
+    settings = Settings(
+        admin_header="X-Forwarded-Email", admin_proxies=("10.0.0.7", "2001:db8::/32"), admin_users=(JANE,)
+    )
+    headers = [(b"x-forwarded-email", JANE.encode())]
+    if expected is None:
+        with pytest.raises(Unauthorised):
+            authorise(settings, headers, peer)
+    else:
+        assert authorise(settings, headers, peer) == expected
+
+
+async def test_the_header_opens_nothing_where_no_setting_names_it(worker: Site) -> None:
+    assert await throw(worker, as_signed_in(JANE)) == 401
+
+
+async def test_the_token_works_beside_the_proxy_and_needs_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with site(monkeypatch, **SIGNED_IN, admin_users=(JANE,), admin_token=TOKEN) as worker:
+        bearer = {"Authorization": f"Bearer {TOKEN}"}
+        assert await throw(worker, bearer) == 200
+        assert await throw(worker, bearer, who=None) == 400
+        # The token is enough; what else the request says counts for nothing.
+        assert await throw(worker, {**bearer, **as_signed_in(EVE)}) == 200
+        assert {row.who for row in worker.desk.memory.store.switches()} == {"J. Smith"}
+
+
+@pytest.mark.parametrize("kind", [None, "", "text/plain", "application/x-www-form-urlencoded"])
+async def test_a_page_of_another_site_cannot_throw_a_switch(
+    monkeypatch: pytest.MonkeyPatch, kind: str | None
+) -> None:
+    """A browser sends these without asking the service first, with the cookie of who has signed in."""
+    headers = as_signed_in(JANE) | ({"Content-Type": kind} if kind is not None else {})
+    async with site(monkeypatch, **SIGNED_IN, admin_users=(JANE,)) as worker:
+        body = orjson.dumps(SWITCH)
+        reply = await worker.client.post("/admin/switches", content=body, headers=headers)
+        assert reply.status_code == 415

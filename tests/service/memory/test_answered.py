@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from rules.engine import Decision
-from service.memory.answered import CRITICAL_QUIET, QUIET, silence_answered
+from rules.engine import Decision, Overlay
+from service.memory.answered import CRITICAL_QUIET, silence_answered
 from service.memory.fingerprint import Watch
 from service.memory.rows import AnswerRow
 from tests.rules.bundles import bundled
@@ -20,6 +20,7 @@ NOW = dt.datetime.combine(TODAY, dt.time(12), dt.UTC)
 WATCH = Watch(bundled())
 STATED: dict[str, Any] = {**BACK, "cancer.any": True, "neuro.saddle_anaesthesia": True}
 MINUTE = dt.timedelta(minutes=1)
+QUIET = dt.timedelta(days=30)
 
 
 def answer(rule: str = NEW_BACK, age: dt.timedelta = MINUTE, **changes: Any) -> AnswerRow:
@@ -67,6 +68,34 @@ def test_an_answered_rule_is_suppressed_and_says_when() -> None:
 )
 def test_the_quiet_time(rule: str, age: dt.timedelta, expected: str) -> None:
     assert outcome(answer(rule, age), rule=rule) == expected
+
+
+DAYS = {"record-wrong": 90, "reassess-later": 7}
+"""What a site may set."""
+
+
+@pytest.mark.parametrize(
+    ("rule", "reason", "days", "more"),
+    [
+        (NEW_BACK, "record-wrong", 90, {}),
+        (NEW_BACK, "reassess-later", 7, {}),
+        (NEW_BACK, "patient-refuses", 30, {}),
+        (NEW_BACK, "", 30, {}),
+        # An acceptance has no reason, and a critical rule a day only.
+        (NEW_BACK, "record-wrong", 30, {"outcome": "accepted"}),
+        (CAUDA, "record-wrong", 1, {}),
+        (CAUDA, "reassess-later", 1, {}),
+    ],
+)
+def test_the_quiet_time_of_a_reason_as_the_site_sets_it(
+    rule: str, reason: str, days: int, more: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bundled(), "overlay", Overlay(quiet_days=DAYS))
+    for over, expected in ((dt.timedelta(0), "suppressed"), (MINUTE, "fired")):
+        decision = decided([rule], facts(STATED))
+        given = answer(rule, dt.timedelta(days=days) + over, reason=reason, **more)
+        silence_answered(decision, [given], WATCH, NOW)
+        assert decision[rule].outcome == expected
 
 
 def test_what_is_new_breaks_the_quiet() -> None:

@@ -191,8 +191,8 @@ _NEXT = """
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "0003"
+down_revision = "0002"
 
 
 def upgrade():
@@ -209,7 +209,7 @@ def next_version(repository: Path, tmp_path: Path) -> str:
     shutil.copytree(
         repository / "service" / "memory" / "schema", folder, ignore=shutil.ignore_patterns("__pycache__")
     )
-    (folder / "versions" / "r0002_next.py").write_text(_NEXT % (LEVEL + 1, LEVEL))
+    (folder / "versions" / "r0003_next.py").write_text(_NEXT % (LEVEL + 1, LEVEL))
     return str(folder)
 
 

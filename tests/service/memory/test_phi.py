@@ -32,6 +32,11 @@ def planted() -> dict[str, Any]:
         given["identifier"] = [{"value": MARK}]
         if "code" in given:
             given["code"]["text"] = MARK
+            given["code"]["coding"] += [
+                {"system": f"http://{MARK}.example", "code": MARK, "display": MARK},
+                {"system": "http://snomed.info/sct", "code": MARK, "display": MARK},
+            ]
+            given["note"] = [{"text": MARK}]
         resources.append(given)
     resources[0]["name"] = [{"family": MARK, "given": [MARK]}]
     resources[0]["telecom"] = [{"value": MARK}]

@@ -9,11 +9,12 @@ from typing import Any
 import orjson
 import pytest
 
+from service.memory.report import build_report
 from service.memory.store import StoreFailed
-from tests.service.calls import call_body
+from tests.service.calls import call_body, knowledge_of
 from tests.service.facts import codes
 from tests.service.facts.build import condition, patient
-from tests.service.memory.http import Site, prefetch, site
+from tests.service.memory.http import HOOK, Site, prefetch, site
 from tests.service.memory.samples import NEW_BACK, record
 
 DAY = dt.timedelta(days=1)
@@ -59,6 +60,27 @@ async def test_a_higher_crp_or_a_new_sign_brings_the_card_back(
         assert leads(await worker.call(*weak)) == ["mscc-cancer-neuro-signs"]
 
 
+async def test_a_site_sets_the_quiet_time_of_a_reason(
+    store_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wrong diagnosis on the list keeps the card away for longer; what is new still brings it back."""
+    knowledge = knowledge_of(tmp_path, "quiet_days: {record-wrong: 90, reassess-later: 7}\n")
+    kept = {"database_url": store_url, "patient_key": "k" * 16}
+    async with site(monkeypatch, knowledge, **kept) as worker:
+        await worker.answer(*(await worker.call(*record())), reason="record-wrong")
+        worker.now += 89 * DAY
+        assert await worker.call(*record()) == []
+        assert NEW_BACK in leads(await worker.call(*record(crp=60)))
+        worker.now += 2 * DAY
+        cards = await worker.call(*record())
+        assert leads(cards) == [NEW_BACK]
+        await worker.answer(*cards, reason="reassess-later")
+        worker.now += 6 * DAY
+        assert await worker.call(*record()) == []
+        worker.now += 2 * DAY
+        assert leads(await worker.call(*record())) == [NEW_BACK]
+
+
 async def test_a_critical_card_stays_away_for_a_day_only(monkeypatch: pytest.MonkeyPatch) -> None:
     weak = record(condition(codes.PARAPARESIS, onset=1, category="encounter-diagnosis"))
     async with site(monkeypatch) as worker:
@@ -98,6 +120,43 @@ async def test_an_answer_at_one_hook_is_not_asked_for_again_at_the_next(
         draft |= {"subject": {"reference": "Patient/p1"}, "code": {"text": "PLANTED"}}
         await worker.answer(*(await worker.call(*record(), hook="order-select", drafts=[draft])))
         assert await worker.call(*record(), hook="order-sign", drafts=[draft]) == []
+
+
+async def test_what_was_accepted_while_ordering_is_not_repeated_at_signing(
+    store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draft: dict[str, Any] = {
+        "resourceType": "ServiceRequest",
+        "id": "d1",
+        "status": "draft",
+        "intent": "order",
+        "subject": {"reference": "Patient/p1"},
+        "code": {"text": "a walking aid"},
+    }
+    async with site(monkeypatch, database_url=store_url, patient_key="k" * 16) as worker:
+        (card,) = await worker.call(*record(), hook="order-select", drafts=[draft])
+        accepted = [{"id": card["suggestions"][0]["uuid"]}]
+        entry = {"card": card["uuid"], "outcome": "accepted", "acceptedSuggestions": accepted}
+        reply = await worker.client.post(f"{HOOK}/feedback", json={"feedback": [entry]})
+        assert reply.status_code == 200
+        assert await worker.call(*record(), hook="order-sign", drafts=[draft]) == []
+        assert leads(await worker.call(*record(crp=60), hook="order-sign", drafts=[draft])) == [NEW_BACK]
+
+
+async def test_two_people_who_say_that_the_record_is_wrong_show_in_the_report(
+    store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = f"{NEW_BACK}: 2 people said that the record behind it is wrong."
+    async with site(monkeypatch, database_url=store_url, patient_key="k" * 16) as worker:
+        store = worker.desk.memory.store
+        for user, told in (("u1", False), ("u1", False), ("u2", True)):
+            context = {"userId": f"Practitioner/{user}", "patientId": "p1"}
+            cards = await worker.call(*record(), context=context)
+            await worker.answer(*cards, reason="record-wrong")
+            await worker.desk.memory.settle(5)
+            assert (said in build_report(store, 0, worker.now.timestamp() + 1).concerns) is told
+            # After its quiet time the card comes again.
+            worker.now += 31 * DAY
 
 
 async def test_another_patient_and_another_clinicians_answer(monkeypatch: pytest.MonkeyPatch) -> None:

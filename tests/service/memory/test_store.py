@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pytest
 
 from service.memory import statements as sql
-from service.memory.rows import AnswerRow, CardRow, FeedbackRow, SwitchRow
+from service.memory.rows import AnswerRow, CardRow, FeedbackRow, SwitchRow, UnmappedRow
 from service.memory.store import LEVEL, Batch, Store, StoreFailed, StoreRefused, StoreTooNew
 from tests.service.memory.conftest import store_at
 from tests.service.memory.samples import AT, CARD, bundle_row, call_row, card_row, feedback_row
@@ -45,10 +45,18 @@ def test_feedback_answers_every_rule_of_its_card(store: Store) -> None:
     assert states == {"f1": "known"}
     answers = store.answers(["k.p1"], 0)
     assert {answer.rule for answer in answers} == {"r1", "r2"}
-    assert answers[0] == AnswerRow("r1", AT + 60, "overridden", "warning", "k.u1", "{}")
+    assert answers[0] == AnswerRow("r1", AT + 60, "overridden", "warning", "k.u1", "{}", "patient-refuses")
     assert store.answers(["k.other", "k.p1"], AT + 61) == []
     assert store.feedback_of([CARD]) == [(feedback_row(), "known", 0)]
     assert store.feedback_of([]) == []
+
+
+def test_the_reason_of_an_answer_is_the_latest_of_its_outcome(store: Store) -> None:
+    write(store, card_row(), feedback=feedback_row())
+    write(store, feedback=feedback_row(id="f2", at=AT + 90, reason="record-wrong"))
+    write(store, feedback=feedback_row(id="f3", at=AT + 120, outcome="accepted", reason=""))
+    found = {answer.outcome: answer.reason for answer in store.answers(["k.p1"], 0)}
+    assert found == {"overridden": "record-wrong", "accepted": ""}
 
 
 def test_feedback_sent_again_counts_once(store: Store) -> None:
@@ -131,6 +139,7 @@ def test_pruning_deletes_what_is_older_and_says_how_much(store: Store) -> None:
 def test_the_reports_queries_run(store: Store, statement: str) -> None:
     write(store, card_row(), feedback=feedback_row())
     store.write(Batch(calls=[call_row(missing='["cancer.any"]', at=AT + 43_199)]))
+    store.add_unmapped([UnmappedRow(AT, "snomed", "123456789", 5)])
     found = store.summary(getattr(sql, statement), 0, LATER * 2)
     assert found
     if statement == "REPORT_CALLS":
