@@ -1,11 +1,18 @@
 """Where deploy/ is, and the tools that its tests need: a test that lacks one is skipped and says which."""
 
+import json
+import os
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.testing import CliRunner
+
+from service.cli import application
+from tests.deploy.engine import IMAGE, Engine, missing
 
 Tool = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -31,6 +38,21 @@ def tool_named(name: str) -> Tool:
     return run
 
 
+def failed_checks(checkov: Tool, framework: str, file: Path) -> set[str]:
+    """Ids of the checks that a file does not pass. Raises AssertionError when nothing was checked."""
+    options = ("--framework", framework, "--skip-download", "--compact", "--output", "json")
+    report = json.loads(checkov("--file", str(file), *options).stdout)
+    assert report["summary"]["passed"] > 10
+    return {check["check_id"] for check in report["results"]["failed_checks"]}
+
+
+def demo_call() -> Any:
+    """A hook call with all data in it that ends in cards."""
+    done = CliRunner().invoke(application("demo"), ["demo", "demo-cord", "--json"])
+    assert done.exit_code == 0
+    return json.loads(done.stdout)
+
+
 @pytest.fixture(scope="session")
 def promtool() -> Tool:
     return tool_named("promtool")
@@ -44,3 +66,25 @@ def helm() -> Tool:
 @pytest.fixture(scope="session")
 def caddy() -> Tool:
     return tool_named("caddy")
+
+
+@pytest.fixture(scope="session")
+def checkov() -> Tool:
+    return tool_named("checkov")
+
+
+@pytest.fixture(scope="session")
+def engine(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """An engine that has built the image of the service."""
+    if os.environ.get("TEST_CONTAINERS") != "1":
+        pytest.skip("builds an image only with TEST_CONTAINERS=1, as make test-deploy sets it")
+    if missing():
+        pytest.skip(f"needs {', '.join(missing())}, not installed here")
+    if os.geteuid() != 0:
+        pytest.skip("needs root: an engine without a daemon mounts file systems")
+    engine = Engine(repository, tmp_path_factory.mktemp("engine"))
+    if reason := engine.unable():
+        pytest.skip(reason)
+    engine.build()
+    yield engine
+    engine.forget(IMAGE)

@@ -11,7 +11,7 @@ import yaml
 
 from service.settings import SECRETS, table
 from service.trust.clientfile import read_clients
-from tests.deploy.conftest import Tool
+from tests.deploy.conftest import Tool, tool_named
 
 BOUND = re.compile(r"\$\{[A-Z_]+:-([^}]*)\}")
 
@@ -132,3 +132,13 @@ def test_prometheus_reads_its_configuration(promtool: Tool, folder: Path) -> Non
 def test_caddy_reads_its_configuration(caddy: Tool, folder: Path) -> None:
     done = caddy("validate", "--config", str(folder / "Caddyfile"), "--adapter", "caddyfile")
     assert done.returncode == 0, done.stderr
+
+
+def test_the_file_is_valid(folder: Path, tmp_path: Path) -> None:
+    check = tool_named("check-jsonschema")
+    schema = ("--builtin-schema", "vendor.compose-spec")
+    done = check(*schema, str(folder / "compose.yaml"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    wrong = tmp_path / "compose.yaml"
+    wrong.write_text((folder / "compose.yaml").read_text("utf-8").replace("read_only:", "readonly:"))
+    assert check(*schema, str(wrong)).returncode != 0

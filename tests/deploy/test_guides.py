@@ -6,9 +6,11 @@ from pathlib import Path
 import jsonschema
 import pytest
 import yaml
+from prometheus_client import generate_latest
 from typer.testing import CliRunner
 
 from rules.engine import load
+from service.canary import series
 from service.cli import FAMILIES, application
 from service.memory.admin import read_switch
 from service.memory.killswitch import FILE
@@ -16,8 +18,17 @@ from service.metrics import Metrics
 from service.settings import table
 from tests.deploy.values_schema import schema_text
 
-GUIDES = ("backup.md", "deploy.md", "security-review.md", "sizing.md", "stop-cards.md", "upgrade.md")
-COMMAND = re.compile(r"(?:^|`)tocsin ((?:[a-z-]+)(?: [a-z-]+)?)", re.MULTILINE)
+GUIDES = (
+    "backup.md",
+    "canary.md",
+    "deploy.md",
+    "security-review.md",
+    "sizing.md",
+    "stop-cards.md",
+    "traces.md",
+    "upgrade.md",
+)
+COMMAND = re.compile(r"(?:^|`)tocsin ((?:[a-z-]+)(?: [a-z][a-z-]*)?)", re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +51,7 @@ def test_links_lead_somewhere(pages: dict[Path, str]) -> None:
 
 def test_settings_and_metrics_they_name_exist(pages: dict[Path, str]) -> None:
     settings = {row.name for row in table()}
-    metrics = Metrics().render().decode()
+    metrics = (Metrics().render() + generate_latest(series([], 0.0))).decode()
     for path, text in pages.items():
         assert set(re.findall(r"TOCSIN_[A-Z_]+[A-Z]", text)) - settings == set(), path.name
         for name in set(re.findall(r"\btocsin_[a-z_]+_[a-z]+\b", text)) - {"tocsin_patient_key"}:

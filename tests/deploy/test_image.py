@@ -5,9 +5,7 @@ Building takes minutes and installs packages, so it is done only with TEST_CONTA
 
 import http.server
 import json
-import os
 import re
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -17,12 +15,11 @@ from typing import Any
 from urllib.error import HTTPError
 
 import pytest
-from typer.testing import CliRunner
 
 from service import __version__
-from service.cli import application
 from service.settings import table
-from tests.deploy.engine import Engine, Reply, call, missing
+from tests.deploy.conftest import Tool, demo_call, failed_checks
+from tests.deploy.engine import Engine, Reply, call, free_port
 
 SLOW_S = 2.0
 
@@ -86,20 +83,14 @@ def test_all_that_is_copied_is_sent_to_the_builder(
     assert all((repository / source).exists() for source in copied)
 
 
+def test_a_scan_finds_only_what_is_argued(checkov: Tool, containerfile: str, tmp_path: Path) -> None:
+    file = tmp_path / "Dockerfile"
+    file.write_text(containerfile)
+    # CKV_DOCKER_7: it does not follow the build argument, which has a tag and in a release a digest.
+    assert failed_checks(checkov, "dockerfile", file) == {"CKV_DOCKER_7"}
+
+
 # -- with an engine ----------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def engine(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Engine:
-    if os.environ.get("TEST_CONTAINERS") != "1":
-        pytest.skip("builds an image only with TEST_CONTAINERS=1, as make test-deploy sets it")
-    if missing():
-        pytest.skip(f"needs {', '.join(missing())}, not installed here")
-    if os.geteuid() != 0:
-        pytest.skip("needs root: an engine without a daemon mounts file systems")
-    engine = Engine(repository, tmp_path_factory.mktemp("engine"))
-    engine.build()
-    return engine
 
 
 class SlowFhir(http.server.BaseHTTPRequestHandler):
@@ -126,9 +117,7 @@ def fhir() -> Iterator[str]:
 @pytest.fixture
 def served(engine: Engine, fhir: str, request: pytest.FixtureRequest) -> Iterator[tuple[str, str]]:
     """Name of a running container and its base URL; the parameter is the number of workers."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     name, url = f"tocsin-test-{port}", f"http://127.0.0.1:{port}"
     settings = {
         "TOCSIN_AUTH": "off",
@@ -143,12 +132,6 @@ def served(engine: Engine, fhir: str, request: pytest.FixtureRequest) -> Iterato
     assert engine.wait(lambda: call(f"{url}/readyz")[0] == 200, 60), engine.run("podman", "logs", name)
     yield name, url
     engine.remove(name)
-
-
-def demo_call() -> Any:
-    done = CliRunner().invoke(application("demo"), ["demo", "demo-cord", "--json"])
-    assert done.exit_code == 0
-    return json.loads(done.stdout)
 
 
 @pytest.mark.parametrize("served", ["1"], indirect=True)
