@@ -4,6 +4,8 @@
 #   make test          the test suite with its coverage gate
 #   make test-deploy   the tests of deploy/, which build and run the image where the tools are
 #   make check         lint, format, types, rule content, rule mutations
+#   make docs          build the documentation site into build/site, which needs no network
+#   make docs-serve    show it on 127.0.0.1:8001 and build it anew at each change
 #   make bench         time one call against a bare constant answer
 #   make lock          write requirements/*.txt again from pyproject.toml
 #   make clean         remove what the other targets made
@@ -23,10 +25,12 @@ PORT ?= 8000
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+# The theme advertises its successor at each start unless told otherwise.
+MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs
 LOCK := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
-.PHONY: help run test test-deploy check bench lock clean
+.PHONY: help run test test-deploy check docs docs-serve bench lock clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -46,6 +50,13 @@ check: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/tocsin rules lint
 	$(BIN)/python -m rules.engine.mutation
+
+docs: $(VENV)/.dev
+	@$(MKDOCS) build --strict --quiet
+	@echo "Open build/site/index.html"
+
+docs-serve: $(VENV)/.dev
+	@$(MKDOCS) serve --strict --dev-addr $(HOST):8001
 
 bench: $(VENV)/.dev
 	@$(BIN)/python -m tests.bench

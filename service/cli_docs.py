@@ -20,6 +20,7 @@ _Folder = Annotated[
 def write(folder: _Folder = Path("docs")) -> None:
     """Write the pages whose content has changed."""
     for file, text in _stale(folder).items():
+        file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")
         typer.echo(f"{file} written")
 

@@ -1,4 +1,5 @@
-"""The generated pages of docs/: rules, facts, value sets, settings, errors. Each says how to renew it.
+"""The generated pages of docs/reference/: rules, facts, value sets, settings, errors, and those of
+interfaces.py. Each says how to renew it.
 
 What is shown is the bundled content, whatever the settings of the machine that writes the pages.
 """
@@ -10,6 +11,7 @@ from itertools import groupby
 from rules.engine import Bundle, FactSpec, bundled_root, list_rules, load, severity
 from rules.engine.codetables import Code, Tables, read_tables
 from service.errors import catalogue
+from service.interfaces import api, commands, metrics
 from service.settings import settings_markdown
 from service.sheets import sheet
 from service.tables import markdown_table
@@ -24,7 +26,8 @@ Version {version} of the catalogue: {count} rules.
 
 A rule is about the people under *For*. A criterion can be true, false or unknown; a rule whose criteria
 cannot be decided ends as `not-enough-data`, never as if nothing were there. The files are in
-`rules/catalogue/<id>/`. [Change a threshold, add a rule](write-a-rule.md) says how to change them.
+`rules/catalogue/<id>/`. To change them: [a threshold](../how-to/change-threshold.md),
+[a rule](../how-to/add-rule.md). How a rule is decided: [decisions](../explanation/decision.md).
 """
 _FACTS = """\
 # Facts
@@ -63,7 +66,7 @@ _ABSENCE = {"unknown": "unknown", "false": "no", "none": "none"}
 
 
 def pages() -> dict[str, str]:
-    """Every generated page, file name to text ending in a newline."""
+    """Every generated page, its path under docs/ to text ending in a newline."""
     bundle = load()
     texts: Mapping[str, Callable[[], Iterator[str]]] = {
         "rules.md": lambda: _rules(bundle),
@@ -71,8 +74,11 @@ def pages() -> dict[str, str]:
         "value-sets.md": lambda: _value_sets(read_tables(bundled_root() / "codes")),
         "settings.md": _settings,
         "errors.md": _errors,
+        "commands.md": commands,
+        "api.md": lambda: api(bundle),
+        "metrics.md": metrics,
     }
-    return {name: "\n".join([_HEAD, *parts()]) for name, parts in texts.items()}
+    return {f"reference/{name}": "\n".join([_HEAD, *parts()]) for name, parts in texts.items()}
 
 
 def errors_table() -> str:
