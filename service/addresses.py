@@ -11,7 +11,7 @@ import re
 import ssl
 from collections.abc import AsyncIterator, Iterable
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
-from socket import SOCK_STREAM
+from socket import SOCK_STREAM, getaddrinfo
 from urllib.parse import urlsplit
 
 import httpcore
@@ -20,7 +20,7 @@ import msgspec
 
 from service.errors import TocsinError
 
-__all__ = ["AddressRefused", "Base", "GuardedTransport", "InvalidBase", "parse_base"]
+__all__ = ["AddressRefused", "Base", "GuardedTransport", "InvalidBase", "is_public", "parse_base"]
 
 Address = IPv4Address | IPv6Address
 
@@ -71,7 +71,7 @@ class Base(msgspec.Struct, frozen=True):
                 link = f"{self.url}{'' if link.startswith('?') else '/'}{link}"
         target, mark, query = link.partition("?")
         try:
-            found = parse_base(target)
+            found = parse_base(target, https_only=self.scheme == "https")
         except InvalidBase:
             return None
         same_host = (found.scheme, found.host, found.port) == (self.scheme, self.host, self.port)
@@ -82,8 +82,10 @@ class Base(msgspec.Struct, frozen=True):
         return f"{found.url}{slash}{mark}{query}"
 
 
-def parse_base(text: str) -> Base:
+def parse_base(text: str, *, https_only: bool = True) -> Base:
     """Parse a base URL strictly; whatever two parsers could read differently is refused.
+
+    `https_only=False` is for a person who tries a server by hand: plain http is taken from any host.
 
     Raises InvalidBase with reason `base-malformed` (credentials, query, fragment, backslash, dot or empty
     path segments, escapes, numeric host forms other than a plain address, names outside ASCII) or
@@ -104,9 +106,26 @@ def parse_base(text: str) -> Base:
     if not _PATH.match(path) or {".", ".."} & set(path.split("/")) or port == 0:
         raise InvalidBase("base-malformed")
     host = _host(parts.hostname or "", bracketed="[" in parts.netloc)
-    if scheme != "https" and not _is_loopback(host):
+    if https_only and scheme != "https" and not _is_loopback(host):
         raise InvalidBase("base-insecure")
     return Base(scheme, host, port or _PORTS[scheme], path)
+
+
+def is_public(host: str) -> bool:
+    """Whether a host of a Base is outside this machine and private networks; a name is looked up, and counts
+    as public when it cannot be.
+    """
+    literal = _literal(host)
+    try:
+        found = [literal] if literal is not None else _looked_up(host)
+    except OSError:
+        return True
+    return any(_embedded(address).is_global for address in found)
+
+
+def _looked_up(host: str) -> list[Address]:
+    entries = getaddrinfo(host, None, type=SOCK_STREAM)
+    return [ip_address(str(entry[4][0]).partition("%")[0]) for entry in entries]
 
 
 def _host(text: str, *, bracketed: bool) -> str:

@@ -45,17 +45,18 @@ class Operation(msgspec.Struct, frozen=True):
 
 
 class ApiDocs:
-    """Answers /docs and /openapi.json. The page is made at the first request and then kept."""
+    """Answers /docs and /openapi.json. A page is made at the first request and kept while the rules stay."""
 
     def __init__(self) -> None:
-        self._page = b""
+        self._page, self._digest = b"", ""
         self._environment = jinja2.Environment(
             loader=jinja2.PackageLoader("service"), autoescape=True, undefined=jinja2.StrictUndefined
         )
 
     async def page(self, request: Request, desk: Desk) -> Response:
-        if not self._page:
-            self._page = await self._rendered(desk, dt.datetime.now(dt.UTC))
+        digest = desk.knowledge.bundle.digest
+        if digest != self._digest:
+            self._page, self._digest = await self._rendered(desk, dt.datetime.now(dt.UTC)), digest
         return Response(self._page, media_type="text/html", headers={"Content-Security-Policy": POLICY})
 
     async def openapi(self, request: Request, desk: Desk) -> Response:

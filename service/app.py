@@ -28,9 +28,10 @@ from service.knowledge import Knowledge
 from service.logs import bind_call, configure, logger
 from service.memory.admin import authorise, decisions, read_switch, switches, throw_switch
 from service.pages import page_routes
+from service.reload import Reloader, stamps_of
 from service.runtime import tune_gc
 from service.settings import Settings, load
-from service.trust import BodyLimit, Cors, SecurityHeaders
+from service.trust import BodyLimit, Caller, Cors, SecurityHeaders
 
 __all__ = ["create_app"]
 
@@ -46,15 +47,17 @@ def create_app(settings: Settings | None = None, desk: Desk | None = None) -> AS
     """
     settings = settings or load()
     configure(settings.log_level)
+    seen = stamps_of(settings)
     desk = desk or Desk(settings, Knowledge.load(settings, _today(settings)))
+    reloader = Reloader(desk, seen)
     app = FastAPI(
         title="Tocsin",
         version=__version__,
-        lifespan=_lifespan(desk),
+        lifespan=_lifespan(reloader),
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
-        routes=_routes(desk),
+        routes=_routes(reloader),
         exception_handlers={HTTPException: _refused},
     )
     return SlashTolerance(
@@ -67,14 +70,16 @@ def create_app(settings: Settings | None = None, desk: Desk | None = None) -> AS
     )
 
 
-def _routes(desk: Desk) -> list[BaseRoute]:
+def _routes(reloader: Reloader) -> list[BaseRoute]:
     def route(path: str, handler: Handler, method: str) -> Route:
-        return Route(path, _guarded(handler, desk), methods=[method])
+        return Route(path, _guarded(handler, reloader), methods=[method])
 
     docs = ApiDocs()
+    traces = reloader.desk.traces
+    hook = _hook if traces is None else traces.watch(_hook)
     return [
         route("/cds-services", _discovery, "GET"),
-        route("/cds-services/{service_id}", _hook, "POST"),
+        route("/cds-services/{service_id}", hook, "POST"),
         route("/cds-services/{service_id}/feedback", _feedback, "POST"),
         route("/decisions/explain", _explain, "POST"),
         route("/decisions/{instance}", _decisions, "GET"),
@@ -94,9 +99,10 @@ def _today(settings: Settings) -> dt.date:
     return dt.datetime.now(settings.zone).date()
 
 
-def _lifespan(desk: Desk) -> Callable[[FastAPI], Any]:
+def _lifespan(reloader: Reloader) -> Callable[[FastAPI], Any]:
     @asynccontextmanager
     async def run(app: FastAPI) -> AsyncIterator[None]:
+        desk = reloader.desk
         bundle = desk.knowledge.bundle
         try:
             desk.memory.start()
@@ -104,19 +110,25 @@ def _lifespan(desk: Desk) -> Callable[[FastAPI], Any]:
             # The server's own line of it does not say what it was.
             logger().error("start-failed", exc_info=error)
             raise
+        for told in desk.gate.warnings:
+            logger().warning("trust-warning", code=told.code)
         logger().info("started", version=__version__, digest=bundle.digest, profile=desk.settings.profile)
         tune_gc()
-        yield
+        async with reloader.watching():
+            yield
         await desk.aclose()
         logger().info("stopped")
 
     return run
 
 
-def _guarded(handler: Handler, desk: Desk) -> Callable[[Request], Awaitable[Response]]:
-    """The handler with every exception turned into the answer of the catalogue."""
+def _guarded(handler: Handler, reloader: Reloader) -> Callable[[Request], Awaitable[Response]]:
+    """The handler with every exception turned into the answer of the catalogue. A request keeps the desk that
+    is in force when it comes.
+    """
 
     async def endpoint(request: Request) -> Response:
+        desk = reloader.desk
         try:
             return await handler(request, desk)
         except ClientDisconnect:
@@ -133,7 +145,7 @@ def _error(request: Request, error: Exception, desk: Desk | None = None) -> Resp
         desk.metrics.refused(reply)
     log = logger().error if reply.status >= 500 else logger().info
     exc_info = error if reply.status >= 500 else None
-    why = {"reason": reply.reason} if reply.reason else {}
+    why = {"reason": reply.reason, **reply.named} if reply.reason else {}
     log("refused", code=reply.code, status=reply.status, exc_info=exc_info, **why)
     media = FHIR_JSON if reply.body else None
     return Response(reply.body, reply.status, dict(reply.headers), media)
@@ -161,20 +173,27 @@ async def _discovery(request: Request, desk: Desk) -> Response:
         caller = await desk.gate.identify(
             request.headers.raw, "/cds-services", "discovery", _now(), peer=_peer(request)
         )
-    return Response(desk.discover(caller), media_type=JSON)
+    # Only web pages send an Origin.
+    return Response(desk.discover(caller, apart="origin" in request.headers), media_type=JSON)
 
 
 async def _hook(request: Request, desk: Desk) -> Response:
     service_id = request.path_params["service_id"]
     path = f"/cds-services/{service_id}"
     caller = await desk.gate.identify(request.headers.raw, path, "service", _now(), peer=_peer(request))
-    desk.known(service_id)
+    hooks = desk.hooks_of(service_id)
     with desk.throttle.admit(caller.client, time.monotonic()):
         body = await _json_body(request)
-        answered = await desk.answer(body, caller, _now())
+        answered = await desk.answer(body, caller, _now(), hooks)
         reply = desk.encoded(answered)
+    if desk.traces is not None:
+        desk.traces.answered(answered, caller.client.id)
+    if caller.client.is_canary(answered.call.context.patient_id):
+        desk.metrics.canary(caller.client.id, cards=bool(answered.cards))
+        _log("canary", answered, caller, len(body), len(reply))
+        return Response(reply, media_type=JSON)
     await desk.memory.keep(answered, caller.client.id)
-    _log(answered, caller.client.id, len(body), len(reply))
+    _log("call", answered, caller, len(body), len(reply))
     return Response(reply, media_type=JSON)
 
 
@@ -195,12 +214,13 @@ async def _feedback(request: Request, desk: Desk) -> Response:
     service_id = request.path_params["service_id"]
     path = f"/cds-services/{service_id}/feedback"
     caller = await desk.gate.identify(request.headers.raw, path, "feedback", _now(), peer=_peer(request))
-    desk.known(service_id)
+    desk.hooks_of(service_id)
     with desk.throttle.admit(caller.client, time.monotonic()):
         batch = await desk.feedback(await _json_body(request), caller, _now())
     logger().info(
         "feedback",
         client=caller.client.id,
+        **caller.named,
         count=len(batch.entries),
         malformed=len(batch.problems),
         status=200,
@@ -210,19 +230,22 @@ async def _feedback(request: Request, desk: Desk) -> Response:
 
 async def _decisions(request: Request, desk: Desk) -> Response:
     """What was decided on the calls with a hookInstance; for admins."""
-    authorise(desk.settings, request.headers.get("authorization", ""))
+    authorise(desk.settings, request.headers.raw, _peer(request))
     found = await decisions(desk.memory, request.path_params["instance"])
     return Response(orjson.dumps(found), media_type=JSON)
 
 
 async def _switches(request: Request, desk: Desk) -> Response:
-    authorise(desk.settings, request.headers.get("authorization", ""))
+    authorise(desk.settings, request.headers.raw, _peer(request))
     return Response(orjson.dumps(switches(desk.memory)), media_type=JSON)
 
 
 async def _throw(request: Request, desk: Desk) -> Response:
-    authorise(desk.settings, request.headers.get("authorization", ""))
-    await throw_switch(desk.memory, read_switch(await _json_body(request)), _now().timestamp())
+    who = authorise(desk.settings, request.headers.raw, _peer(request))
+    # Without a content type a page of another site could send it with the cookie of someone who signed in.
+    if who and not request.headers.get("content-type"):
+        raise NotJson
+    await throw_switch(desk.memory, read_switch(await _json_body(request), who), _now().timestamp())
     return Response(orjson.dumps(switches(desk.memory)), media_type=JSON)
 
 
@@ -257,14 +280,15 @@ def _now() -> dt.datetime:
     return dt.datetime.now(dt.UTC)
 
 
-def _log(answered: Answer, client: str, bytes_in: int, bytes_out: int) -> None:
+def _log(event: str, answered: Answer, caller: Caller, bytes_in: int, bytes_out: int) -> None:
     outcomes = answered.decision.outcomes.values()
     states = answered.outcomes
     bind_call(answered.call.instance)
     logger().info(
-        "call",
+        event,
         hook=answered.call.hook,
-        client=client,
+        client=caller.client.id,
+        **caller.named,
         status=200,
         cards=len(answered.cards),
         rules=[o.rule for o in outcomes if o.outcome == "fired"],

@@ -20,7 +20,7 @@ from service.facts.results import Result
 from service.policy import Shown, imaged_on, worded_at
 from service.resources import Resource
 
-__all__ = ["FINDINGS", "TOPIC_SYSTEM", "Writer", "escape"]
+__all__ = ["FINDINGS", "TOPIC_SYSTEM", "Writer", "basis_url", "escape"]
 
 TOPIC_SYSTEM = "https://tocsin.org/CodeSystem/red-flag"
 FINDINGS = "org.tocsin.findings"
@@ -104,7 +104,7 @@ class Writer:
     def _links(self, rule: Rule) -> list[Link]:
         if not self.public_url:
             return []
-        return [Link("Basis of this card", f"{self.public_url}/rules/{rule.id}", "absolute")]
+        return [Link("Basis of this card", basis_url(self.public_url, rule.id), "absolute")]
 
     def _rule(self, rule_id: str) -> Rule:
         return self.bundle.programs[rule_id].rule
@@ -277,6 +277,11 @@ class Writer:
         if self.context.encounter_id is not None:
             members["encounter"] = {"reference": f"Encounter/{self.context.encounter_id}"}
         return Filling(members)
+
+
+def basis_url(public_url: str, rule_id: str) -> str:
+    """Where cards of a rule link to: the page of the rule, below the URL that callers know us under."""
+    return f"{public_url}/rules/{rule_id}"
 
 
 def escape(text: str) -> str:

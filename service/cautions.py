@@ -1,9 +1,11 @@
 """What settings do together: what is refused, and what the operator must be told though it is allowed."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from ipaddress import ip_network
 from typing import TYPE_CHECKING
 
 from service.errors import SettingProblem
+from service.traces import installed
 
 if TYPE_CHECKING:
     from service.settings import Settings
@@ -66,6 +68,16 @@ def conflicts(settings: "Settings") -> Iterator[tuple[set[str], SettingProblem]]
                 "Set it to a long random text.",
             ),
         )
+    if settings.traces and not installed():
+        yield (
+            {"traces"},
+            SettingProblem(
+                "TOCSIN_TRACES",
+                "The packages it needs are not installed.",
+                "Install the extra `traces`, or build the image with --build-arg EXTRAS=traces.",
+            ),
+        )
+    yield from _administration(settings)
     if bool(settings.mtls_header) != bool(settings.trusted_proxies):
         yield (
             {"mtls_header", "trusted_proxies"},
@@ -73,6 +85,38 @@ def conflicts(settings: "Settings") -> Iterator[tuple[set[str], SettingProblem]]
                 "TOCSIN_MTLS_HEADER", "It goes together with TOCSIN_TRUSTED_PROXIES.", "Set both or neither."
             ),
         )
+
+
+def _administration(settings: "Settings") -> Iterator[tuple[set[str], SettingProblem]]:
+    """A proxy that says who signs in needs its address, and someone who may."""
+    parts = (settings.admin_header, settings.admin_proxies, settings.admin_users or settings.admin_groups)
+    if any(parts) and not all(parts):
+        yield (
+            {"admin_header", "admin_proxies", "admin_users", "admin_groups"},
+            SettingProblem(
+                "TOCSIN_ADMIN_HEADER",
+                "It goes together with TOCSIN_ADMIN_PROXIES, and TOCSIN_ADMIN_USERS or TOCSIN_ADMIN_GROUPS.",
+                "Set them all, or none.",
+            ),
+        )
+    if settings.admin_header and _overlap(settings.admin_proxies, settings.trusted_proxies):
+        yield (
+            {"admin_proxies", "trusted_proxies"},
+            SettingProblem(
+                "TOCSIN_ADMIN_PROXIES",
+                "It names a proxy of TOCSIN_TRUSTED_PROXIES, through which callers could say who they are.",
+                "Give people who administer a proxy of their own.",
+            ),
+        )
+
+
+def _overlap(some: Iterable[str], others: Iterable[str]) -> bool:
+    """Whether an address is in both lists of networks. One that is no network is told elsewhere."""
+    try:
+        known = [ip_network(one) for one in others]
+    except ValueError:
+        return False
+    return any(ip_network(one).overlaps(other) for one in some for other in known)
 
 
 def _not_for_production(settings: "Settings") -> Iterator[tuple[set[str], SettingProblem]]:

@@ -31,14 +31,18 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "db": ("service.cli_db", "Upgrade, check, back up, restore and prune the store of decisions."),
     "decisions": ("service.cli_decisions", "List, show and export what was decided, shown and answered."),
     "demo": ("service.cli_demo", "Try the bundled synthetic patients."),
+    "try": ("service.cli_try", "Try a FHIR server, a Bundle or a captured request."),
+    "doctor": ("service.cli_doctor", "Check this installation, and say what is wrong and what to do."),
+    "registration": ("service.cli_registration", "Print what an EHR's people need to register the service."),
+    "canary": ("service.cli_canary", "Post made-up patients to a running service and check the answers."),
     "rules": ("service.cli_rules", "List, show, explain, check and test the rules."),
     "site": ("service.cli_site", "Check the settings file of a site, and tell what it changes."),
+    "bundle": ("service.cli_bundle", "Pack rules into one archive, sign it, check it, look at it."),
     "docs": ("service.cli_docs", "Write or check the generated pages of docs/."),
     "source-attributes": ("service.cli_attributes", "Print the source attributes of the rules (ONC HTI-1)."),
 }
 
 _SETTINGS_WRONG = 2
-_DRAIN_S = 30
 _CONTENT_WRONG = 2
 
 
@@ -95,27 +99,10 @@ def serve(**overrides: str | None) -> None:
         typer.secho(line, fg=typer.colors.YELLOW, err=True)
     if chosen.demo:
         typer.echo("\n".join(_to_try(chosen)), err=True)
-    if chosen.workers > 1:
-        from service.metrics import share_between_workers
+    # The server and the application are imported late: no other command needs them.
+    from service.serving import run_server
 
-        share_between_workers()
-    # uvicorn and the application are imported late: no other command needs them.
-    import uvicorn
-
-    uvicorn.run(
-        "service.app:create_app",
-        factory=True,
-        host=chosen.host,
-        port=chosen.port,
-        workers=chosen.workers,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        # Addresses that a proxy reports are believed only as TRUSTED_PROXIES says.
-        proxy_headers=False,
-        # A stop waits for the calls under way; BUDGET_MS is shorter, but a caller may stop reading.
-        timeout_graceful_shutdown=_DRAIN_S,
-    )
+    run_server(chosen)
 
 
 def _to_try(chosen: Settings) -> Iterable[str]:

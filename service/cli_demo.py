@@ -8,25 +8,21 @@ import uuid
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-import httpx
 import orjson
 import typer
 from rich.console import Console
 from rich.text import Text
 
-from service.app import create_app
 from service.demo import Patient, load, to_request
-from service.desk import SERVICE_ID, Desk
-from service.render import card, decision, printable
+from service.exchange import ExchangeFailed, connect
+from service.render import card, decision
 from service.settings import Settings
-from service.workbench import CONTENT_WRONG, local_knowledge, local_settings, refuse, today
+from service.workbench import CONTENT_WRONG, local_settings, refuse, today
 
-__all__ = ["app", "call"]
+__all__ = ["app"]
 
 # A group without subcommands, so that the family is one command that takes options on either side of the ID.
 app = typer.Typer(subcommand_metavar="", context_settings={"allow_interspersed_args": True})
-_IN_PROCESS = "http://tocsin"
-_SECONDS = 10.0
 
 
 @app.callback(invoke_without_command=True)
@@ -56,40 +52,17 @@ def demo(
         typer.echo(orjson.dumps(body, option=orjson.OPT_INDENT_2).decode())
         return
     try:
-        cards, explanation = asyncio.run(call(body, url, settings))
-    except httpx.HTTPStatusError as error:
-        refuse(f"The service refused the call: {_refusal(error.response)}", code=CONTENT_WRONG)
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        refuse(f"The service at {url} cannot be reached ({type(error).__name__}).", code=CONTENT_WRONG)
+        cards, explanation = asyncio.run(_call(body, url, settings))
+    except ExchangeFailed as error:
+        refuse(str(error), code=CONTENT_WRONG)
     _show(Console(), patient, cards, explanation, explain)
 
 
-async def call(
+async def _call(
     body: Mapping[str, Any], url: str | None, settings: Settings
 ) -> tuple[Mapping[str, Any], Mapping[str, Any] | None]:
-    """The answer to a hook call, and its explanation; None for that where the service does not explain.
-
-    Raises httpx.HTTPStatusError when the hook call is refused, httpx.HTTPError when there is no answer.
-    """
-    if url is not None:
-        async with httpx.AsyncClient(base_url=url, timeout=_SECONDS) as client:
-            return await _ask(client, body)
-    desk = Desk(settings, local_knowledge(settings))
-    transport = httpx.ASGITransport(create_app(settings, desk))
-    try:
-        async with httpx.AsyncClient(transport=transport, base_url=_IN_PROCESS) as client:
-            return await _ask(client, body)
-    finally:
-        await desk.aclose()
-
-
-async def _ask(
-    client: httpx.AsyncClient, body: Mapping[str, Any]
-) -> tuple[Mapping[str, Any], Mapping[str, Any] | None]:
-    answer = await client.post(f"/cds-services/{SERVICE_ID}", json=body)
-    answer.raise_for_status()
-    explanation = await client.post("/decisions/explain", json=body)
-    return printable(answer.json()), printable(explanation.json()) if explanation.is_success else None
+    async with connect(url, settings) as exchange:
+        return await exchange.call(body)
 
 
 def _list(console: Console) -> None:
@@ -119,14 +92,3 @@ def _show(
         console.print(Text("The service does not explain its decisions (TOCSIN_EXPLAIN).", style="yellow"))
     else:
         console.print(decision(explanation, whole=whole))
-
-
-def _refusal(response: httpx.Response) -> str:
-    """The sentence of an OperationOutcome; a 401, and what is not ours, has only its status."""
-    try:
-        issue = response.json()["issue"][0]
-        return (
-            f"{response.status_code} {printable(issue['details']['text'])} {printable(issue['diagnostics'])}"
-        )
-    except (ValueError, LookupError, TypeError):
-        return f"{response.status_code} {response.reason_phrase}"

@@ -3,6 +3,8 @@
 import csv
 import io
 from collections import Counter
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,11 +14,28 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from rich.console import Console
 from rich.table import Table
 
+from hooks import OVERRIDE_REASONS
 from service.memory.plots import bars, run_chart
-from service.memory.report import RULE_COLUMNS, Report, build_report
+from service.memory.report import RULE_COLUMNS, Report, UnmappedCode, build_report
 from service.storeroom import Since, Until, console, opened, span
 
 __all__ = ["app", "as_csv", "as_html"]
+
+_HELD = {
+    "S1": "palliative care",
+    "S2": "known and managed",
+    "S3": "imaging done",
+    "S4": "already ordered",
+    "S5": "referral open",
+    "S6": "answered before",
+    "S10": "named on another card",
+    "SUPERSEDED": "shown on another card",
+    "MODE": "silent, or not in the pilot",
+    "SWITCH": "switched off",
+    "REPEAT": "sent before in the encounter",
+    "CAP": "over the most cards",
+}
+"""Why a rule that is true was not shown, by the code of the reason."""
 
 # A group without subcommands, so that the family is one command.
 app = typer.Typer(subcommand_metavar="")
@@ -27,17 +46,24 @@ def report(
     since: Since = "28d",
     until: Until = "0m",
     form: Annotated[Literal["table", "json", "csv", "html"], typer.Option("--format")] = "table",
+    codes: Annotated[
+        bool, typer.Option("--codes", help="As CSV: the codes that the value sets may lack, not the rules.")
+    ] = False,
     output: Annotated[
         Path | None, typer.Option("--output", metavar="FILE", help="Where to; standard output if not given.")
     ] = None,
 ) -> None:
-    """Report on a span of time, the last 28 days if not told otherwise. The HTML page needs nothing else."""
+    """Report on a span of time, the last 28 days if not told otherwise. The HTML page needs nothing else.
+
+    Codes that the value sets may lack are those that came beside known ones.
+    """
     with opened() as store:
         found = build_report(store, *span(since, until))
     if form == "table":
         _print(found, console())
         return
-    text = {"json": _as_json, "csv": as_csv, "html": as_html}[form](found)
+    made = {"json": _as_json, "csv": _codes_as_csv if codes else as_csv, "html": as_html}
+    text = made[form](found)
     if output is None:
         typer.echo(text, nl=False)
     else:
@@ -61,6 +87,15 @@ def as_csv(found: Report) -> str:
     return text.getvalue()
 
 
+def _codes_as_csv(found: Report) -> str:
+    """The codes that the value sets may lack, one a line."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(UnmappedCode.__struct_fields__)
+    writer.writerows(msgspec.structs.astuple(row) for row in found.unmapped)
+    return text.getvalue()
+
+
 def as_html(found: Report) -> str:
     """One page with its plots and styles inside."""
     environment = Environment(loader=PackageLoader("service"), autoescape=True, undefined=StrictUndefined)
@@ -74,10 +109,19 @@ def as_html(found: Report) -> str:
             "overridden": sum(row.overridden for row in found.clients),
         },
         reasons=dict(reasons.most_common()),
+        explained=lambda rows: [row for row in rows if row.held_back or row.reasons],
+        held=partial(_in_words, _HELD),
+        worded=partial(_in_words, {reason.code: reason.display for reason in OVERRIDE_REASONS}),
+        day=lambda time: time.removesuffix("+00:00").removesuffix("T00:00").replace("T", " "),
         run_chart=run_chart,
         bars=bars,
         said=_said,
     )
+
+
+def _in_words(words: Mapping[str, str], counts: Mapping[str, int]) -> dict[str, int]:
+    """Counts under words for their codes; a code without words stays, such as a reason of the site's own."""
+    return {words.get(code, code): count for code, count in counts.items()}
 
 
 def _said(counts: dict[str, int]) -> str:
@@ -102,5 +146,10 @@ def _print(found: Report, to: Console) -> None:
         cells = (one.calls, one.cards, one.accepted, one.overridden, one.p95_ms)
         clients.add_row(one.client, *map(str, cells))
     to.print(clients)
+    if found.unmapped:
+        lacking = Table("Codes the value sets may lack", "Code", "Seen", box=None, pad_edge=False)
+        for code in found.unmapped:
+            lacking.add_row(code.system, code.code, str(code.seen))
+        to.print(lacking)
     for line in found.concerns:
         to.print(line, style="yellow", markup=False)

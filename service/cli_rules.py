@@ -1,6 +1,7 @@
 """`tocsin rules`: the rules listed, shown, explained, checked, and run against their own cases."""
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -28,6 +29,7 @@ from service.sheets import sheet
 from service.workbench import (
     CONTENT_WRONG,
     local_knowledge,
+    local_root,
     local_settings,
     need_rules,
     shown_path,
@@ -71,9 +73,10 @@ def _cells(row: RuleRow) -> tuple[str, ...]:
 @app.command()
 def show(rule_id: _RuleId) -> None:
     """Print the YAML of a rule as it is bundled."""
-    bundle = load()
+    with local_root() as root:
+        bundle = load(root)
     need_rules(bundle, [rule_id])
-    text = (bundled_root() / bundle.files[rule_id].document.name).read_text("utf-8")
+    text = bundle.files[rule_id].document.text
     console = Console()
     if console.is_terminal:
         console.print(Syntax(text, "yaml", background_color="default", word_wrap=True))
@@ -105,11 +108,11 @@ def lint(
 
     Ends with 1 when there is an error; warnings do not fail.
     """
-    root = folder or bundled_root()
-    found = rule_problems(root)
-    tell(found, shown_path(root.resolve()))
+    with nullcontext(folder) if folder is not None else local_root() as root:
+        found = rule_problems(root)
+        count = len(list((root / "catalogue").glob("*/")))
+    tell(found, shown_path(folder.resolve()) if folder is not None else _placed(""))
     errors = sum(problem.severity == "error" for problem in found)
-    count = len(list((root / "catalogue").glob("*/")))
     typer.echo(f"{count} rules: {errors} errors, {len(found) - errors} warnings")
     raise typer.Exit(CONTENT_WRONG if errors else 0)
 
@@ -164,7 +167,8 @@ def coverage(rule_ids: _RuleIds = None) -> None:
 
 
 def _reports(rule_ids: list[str] | tuple[str, ...]) -> list[RuleReport]:
-    bundle = load()
+    with local_root() as root:
+        bundle = load(root)
     need_rules(bundle, rule_ids)
     return run_tests(bundle, policy=case_policy, only=set(rule_ids) or None)
 
@@ -193,4 +197,5 @@ def _unseen(report: RuleReport) -> Iterator[str]:
 
 
 def _placed(path: str) -> Path:
-    return shown_path(bundled_root() / path)
+    """Where a file of the rules can be opened; one of an archive has a name only."""
+    return shown_path(bundled_root() / path) if local_settings().rules_bundle is None else Path(path)

@@ -10,7 +10,7 @@ from rules.engine import Bundle, BundleError, Overlay, Problem, check, load
 from rules.engine.sitediff import Difference, site_diff
 from rules.engine.text import number
 from service.knowledge import site_problems
-from service.workbench import CONTENT_WRONG, tell
+from service.workbench import CONTENT_WRONG, local_root, tell
 
 __all__ = ["app", "site_file_problems"]
 
@@ -38,7 +38,8 @@ def lint(file: _File) -> None:
 def diff(file: _File) -> None:
     """Tell what a site file changes: thresholds with their bounds, modes, words, contacts, codes, limits."""
     try:
-        bundle = load(overlay=Overlay.load(file))
+        with local_root() as root:
+            bundle = load(root, overlay=Overlay.load(file))
     except BundleError:
         tell(site_file_problems(file))
         raise typer.Exit(CONTENT_WRONG) from None
@@ -54,7 +55,8 @@ def site_file_problems(file: Path) -> list[Problem]:
     """Everything wrong in a site file, and in it only, under the path it was given with."""
     try:
         overlay = Overlay.load(file)
-        found = [*check(overlay=overlay), *site_problems(overlay)]
+        with local_root() as root:
+            found = [*check(root, overlay=overlay), *site_problems(overlay, root)]
     except BundleError as error:
         found = list(error.problems)
     return [msgspec.structs.replace(problem, path=str(file)) for problem in found]

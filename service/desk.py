@@ -4,6 +4,7 @@
 what to send. Source: design of one call; CDS Hooks 2.0.1 Calling a CDS Service, Discovery, Feedback.
 """
 
+import asyncio
 import copy
 import datetime as dt
 import time
@@ -36,15 +37,23 @@ from service.memory.restraint import Caps, Restraint
 from service.metrics import Metrics
 from service.prefetch import Gathered, gather
 from service.queries import Query, plan
+from service.refusals import Reloads
 from service.release import in_release
 from service.resources import Resource
 from service.settings import Settings
+from service.traces import open_traces
 from service.trust import Caller, Client, Gate, Throttle, TrustOptions, open_gate
 from service.wire import Wire
 
-__all__ = ["SERVICE_ID", "Desk"]
+__all__ = ["SERVICE_ID", "SERVICE_IDS", "Desk", "trust_options"]
 
 SERVICE_ID = "red-flags"
+_HOOKS_OF: dict[str, tuple[str, ...]] = {
+    SERVICE_ID: tuple(REGISTRY),
+    **{f"{SERVICE_ID}-{hook}": (hook,) for hook in REGISTRY},
+}
+SERVICE_IDS = tuple(_HOOKS_OF)
+"""Every id calls are taken under: the one of all hooks, then one for each hook."""
 TITLE = "Red flags in low back and hip pain"
 DESCRIPTION = (
     "Looks for signs that low back or hip pain may be cancer, cord compression, infection, fracture or an "
@@ -64,29 +73,44 @@ class Desk:
     ) -> None:
         """`transport` replaces the guarded one for FHIR servers and key sets in tests."""
         self.settings = settings
-        self.knowledge = knowledge
-        self.gate: Gate = open_gate(_trust(settings), transport=transport)
-        self.throttle = Throttle(settings.workers)
         self.metrics = Metrics()
+        self.gate: Gate = open_gate(
+            trust_options(settings), transport=transport, replay_failed=self.metrics.replay_failed
+        )
+        self.throttle = Throttle(settings.workers)
         self.metrics.loaded(knowledge.bundle.digest, knowledge.bundle.version, time.time())
         self.memory = open_memory(settings, self.metrics, self._tell_overdue)
+        self.reloads = Reloads()
+        self.traces = open_traces(settings)
+        self._fhir = FhirClient(
+            Wire(transport),
+            noted=self.metrics.fhir_request,
+            queried=self.traces.query if self.traces is not None else None,
+        )
+        self._go_by(knowledge)
+
+    def _go_by(self, knowledge: Knowledge) -> None:
+        """Everything that follows from the rules."""
+        self.knowledge = knowledge
         self._restraint = Restraint(
             self.memory,
             Watch(knowledge.bundle),
-            per_clinician=settings.quiet_per == "clinician",
-            caps=Caps(settings.cards_per_clinician_day, settings.cards_per_encounter),
+            per_clinician=self.settings.quiet_per == "clinician",
+            caps=Caps(self.settings.cards_per_clinician_day, self.settings.cards_per_encounter),
         )
-        self._fhir = FhirClient(Wire(transport))
         self._plans: dict[str, tuple[Query, ...]] = {
             name: plan(knowledge.bundle, name, POLICY_FACTS) for name in REGISTRY
         }
-        self._service = self._describe()
-        self._discoveries: dict[str, bytes] = {}
+        self._discoveries: dict[tuple[str, bool], bytes] = {}
+        # What cannot be published shall not start.
+        self.discover(None)
 
     async def aclose(self) -> None:
         await self.memory.aclose()
         self.metrics.close()
         await self._fhir.aclose()
+        if self.traces is not None:
+            await asyncio.get_running_loop().run_in_executor(None, self.traces.close)
         await self.gate.aclose()
 
     def with_knowledge(self, knowledge: Knowledge) -> "Desk":
@@ -94,9 +118,15 @@ class Desk:
         closes it all.
         """
         other = copy.copy(self)
-        other.knowledge = knowledge
-        other._plans = {name: plan(knowledge.bundle, name, POLICY_FACTS) for name in REGISTRY}
+        other._go_by(knowledge)
         return other
+
+    def takes_over(self, now: float) -> None:
+        """This desk, made by `with_knowledge`, is the one in force from `now` on (seconds since 1970)."""
+        self.reloads.refusal = None
+        self.memory.each_day(self._tell_overdue)
+        self.metrics.loaded(self.knowledge.bundle.digest, self.knowledge.bundle.version, now)
+        self.metrics.reloaded()
 
     @property
     def origins(self) -> frozenset[str]:
@@ -106,17 +136,21 @@ class Desk:
 
     # -- discovery ---------------------------------------------------------------------------------
 
-    def discover(self, caller: Caller | None) -> bytes:
-        """The discovery document in the CDS Hooks version of the caller."""
-        version = "3.0" if caller is not None and caller.client.hooks_version == "3.0" else ""
-        found = self._discoveries.get(version)
+    def discover(self, caller: Caller | None, *, apart: bool = False) -> bytes:
+        """The discovery document in the CDS Hooks version of the caller.
+
+        With `apart` each hook has a service id of its own, for the CDS Hooks Sandbox and other pages that
+        keep one service per URL and would lose all hooks but the last of one id.
+        """
+        version = "3.0.0" if caller is not None and caller.client.hooks_version == "3.0" else ""
+        found = self._discoveries.get((version, apart))
         if found is None:
-            stated = "3.0.0" if version else None
-            found = orjson.dumps(discovery([self._service], version=stated))
-            self._discoveries[version] = found
+            services = self._described(apart)
+            found = orjson.dumps(discovery(services, version=version or None))
+            self._discoveries[version, apart] = found
         return found
 
-    def _describe(self) -> Service:
+    def _described(self, apart: bool) -> list[Service]:
         usage = (
             "Needs the prefetch below, or fhirServer and fhirAuthorization on the list of allowed servers. "
             "Without either it answers 412. What could not be had is named on the card."
@@ -125,23 +159,33 @@ class Desk:
         if "critical" in off:
             usage += f" The critical rules are off here: {off['critical'] or CRITICAL_OFF}."
         templates = {name: [query.template() for query in plan] for name, plan in self._plans.items()}
-        return Service(SERVICE_ID, TITLE, DESCRIPTION, tuple(REGISTRY), templates, usage)
+        offered = [service_id for service_id in SERVICE_IDS if (service_id != SERVICE_ID) is apart]
+        return [
+            Service(name, TITLE, DESCRIPTION, hooks, {hook: templates[hook] for hook in hooks}, usage)
+            for name in offered
+            if (hooks := _HOOKS_OF[name])
+        ]
 
     # -- a hook call -------------------------------------------------------------------------------
 
-    def known(self, service_id: str) -> None:
-        """Raises UnknownService for an id this service does not have."""
-        if service_id != SERVICE_ID:
+    def hooks_of(self, service_id: str) -> Sequence[str]:
+        """The hooks a service id is offered for. Raises UnknownService for an id that is none of ours."""
+        hooks = _HOOKS_OF.get(service_id)
+        if hooks is None:
             raise UnknownService
+        return hooks
 
-    async def answer(self, body: bytes, caller: Caller, now: dt.datetime) -> Answer:
-        """The answer to a hook call. Raises CallError and hooks.HookError for what is answered
+    async def answer(
+        self, body: bytes, caller: Caller, now: dt.datetime, hooks: Sequence[str] = _HOOKS_OF[SERVICE_ID]
+    ) -> Answer:
+        """The answer to a call of one of `hooks`. Raises CallError and hooks.HookError for what is answered
         with an error.
         """
         started = time.perf_counter()
         call = decode_call(body)
         envelope = call.envelope
-        hook = check(envelope, self._plans)
+        hook = check(envelope, hooks)
+        self._note_deviations(envelope, caller)
         problems = list(call.problems)
         context: Context[Resource] = hook.read(envelope.context, partial(_decoded, problems))
         decoded = time.perf_counter()
@@ -151,16 +195,26 @@ class Desk:
         public = self.settings.base_url if self.settings.base_url.startswith("https:") else ""
         asked = Call(name, envelope.hookInstance, context, now, public, envelope.fhirServer or "")
         considered = consider(self.knowledge, asked, gathered)
-        await self._restraint.apply(considered.decision, considered.call, caller.client.id)
+        probe = caller.client.is_canary(context.patient_id)
+        await self._restraint.apply(considered, caller.client.id, remembers=not probe)
+        remembered = time.perf_counter()
         answered = conclude(self.knowledge, considered)
         cards = adapt(in_release(answered.cards, gathered.version), caller.client)
         spent = {
             "decode": (decoded - started) * 1000,
             "fetch": (fetched - decoded) * 1000,
             **answered.milliseconds,
+            "store": (remembered - considered.decided) * 1000,
             "total": (time.perf_counter() - started) * 1000,
         }
         return msgspec.structs.replace(answered, cards=cards, milliseconds=spent)
+
+    def _note_deviations(self, envelope: Envelope[Resource], caller: Caller) -> None:
+        """Count what the EHR should be told about, though it keeps no call from its answer."""
+        if not envelope.hook_instance_is_uuid:
+            self.metrics.deviates(caller.client.id, "instance-no-uuid")
+        if caller.audience_tolerated:
+            self.metrics.deviates(caller.client.id, "audience-tolerated")
 
     async def _gather(
         self,
@@ -204,13 +258,20 @@ class Desk:
 
     def standing(self) -> Mapping[str, Any]:
         """What /readyz says: the bundle, and what is out of order though calls are answered."""
-        bundle = self.knowledge.bundle
+        bundle, origin = self.knowledge.bundle, self.knowledge.origin
         return {
             "status": "ready",
-            "bundle": {"version": bundle.version, "digest": bundle.digest, "rules": len(bundle.programs)},
+            "bundle": {
+                "version": bundle.version,
+                "digest": bundle.digest,
+                "rules": len(bundle.programs),
+                **msgspec.to_builtins(origin),
+            },
             "memory": self.memory.standing(),
             "warnings": [
+                *self.reloads.warnings(),
                 *map(str, bundle.warnings),
+                *(told.says for told in self.gate.warnings),
                 *self.gate.failing(),
                 *self.memory.warnings(),
                 *trial_warnings(bundle, self._today()),
@@ -241,7 +302,8 @@ def _version(envelope: Envelope[Resource], client: Client) -> FhirVersion | None
     return version_named(fhir_version(envelope))
 
 
-def _trust(settings: Settings) -> TrustOptions:
+def trust_options(settings: Settings) -> TrustOptions:
+    """What the settings say about trust."""
     return TrustOptions(
         public_url=settings.base_url,
         auth=settings.auth,

@@ -121,7 +121,10 @@ class JsonTooDeep(CallError):
 
 
 class Unauthorised(CallError):
-    """The caller could not be identified. `reason` is for the log only: SEC-14 wants a bare 401."""
+    """The caller could not be identified. `reason` is for the log only: SEC-14 wants a bare 401.
+
+    `named` is what the log may say of its token: issuer, tenant and jti, none of which is proven (SEC-15).
+    """
 
     code, status, issue = "unauthorised", 401, "login"
     message = "The caller is not identified."
@@ -130,6 +133,7 @@ class Unauthorised(CallError):
     def __init__(self, reason: str) -> None:
         super().__init__()
         self.reason = reason
+        self.named: Mapping[str, str] = {}
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -177,11 +181,17 @@ class MethodNotAllowed(CallError):
 
 
 class DataUnavailable(CallError):
-    """Nothing that the rules need was given or could be fetched (PF-19). `names` are the prefetch keys."""
+    """Nothing that the rules need was given or could be fetched (PF-19). `names` are the prefetch keys,
+    `reasons` say why, as keys of `service.outcomes.WORDS`.
+    """
 
     code, status, issue = "data-unavailable", 412, "incomplete"
     message = "Data this service needs was neither sent as prefetch nor could be read from a FHIR server."
     action = "Send the named prefetch keys, or fhirServer and fhirAuthorization with access to the same data."
+
+    def __init__(self, *names: str, reasons: Iterable[str] = ()) -> None:
+        super().__init__(*names)
+        self.reasons = tuple(dict.fromkeys(filter(None, reasons)))
 
 
 class BodyTooLarge(CallError):
@@ -265,13 +275,14 @@ class CatalogueRow(NamedTuple):
 
 
 class ErrorAnswer(NamedTuple):
-    """What goes out for an error. `code` and `reason` are for the log and the metrics."""
+    """What goes out for an error. `code` and `reason` are for log and metrics, `named` is for the log."""
 
     code: str
     reason: str
     status: int
     headers: Mapping[str, str]
     body: bytes
+    named: Mapping[str, str]
 
 
 def answer(error: Exception) -> ErrorAnswer:
@@ -287,6 +298,7 @@ def answer(error: Exception) -> ErrorAnswer:
         status=known.status,
         headers=known.headers,
         body=b"" if bare else operation_outcome(known),
+        named=known.named if isinstance(known, Unauthorised) else {},
     )
 
 

@@ -4,7 +4,9 @@ Sources: conformance notes FHR-01 to FHR-06, PF-13, PF-18; FHIR R4 search, pagin
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
@@ -18,7 +20,7 @@ from service.searchsets import contents, is_error
 from service.smart import BackendTokens, Registration
 from service.wire import FetchError, Wire, form
 
-__all__ = ["Access", "FhirClient", "Harvest", "Limits", "SearchRequest", "Session"]
+__all__ = ["Access", "FhirClient", "Harvest", "Limits", "Noted", "SearchRequest", "Session"]
 
 _FHIR_JSON = "application/fhir+json, application/json;q=0.9"
 _FORM = "application/x-www-form-urlencoded"
@@ -62,14 +64,33 @@ class Harvest(msgspec.Struct):
     partial: str = ""
 
 
-class FhirClient:
-    """What the calls of a process share: connections, tokens of our own, and what is known of servers."""
+Noted = Callable[[str, str, str, float], None]
+"""Called with host, path below the base, `ok` or the reason of a FetchError, and seconds of a request."""
 
-    def __init__(self, wire: Wire, limits: Limits | None = None) -> None:
+Queried = Callable[[Mapping[str, Any], int, int], None]
+"""Called with what a log line may say of a query, its begin and its end in nanoseconds since 1970."""
+
+
+class FhirClient:
+    """What the calls of a process share: connections, tokens of our own, and what is known of servers.
+
+    `noted` is told of every request, `queried` of every query.
+    """
+
+    def __init__(
+        self,
+        wire: Wire,
+        limits: Limits | None = None,
+        *,
+        noted: Noted | None = None,
+        queried: Queried | None = None,
+    ) -> None:
         self.wire = wire
         self.tokens = BackendTokens(wire)
         self.versions = ServerVersions(wire)
         self.limits = limits or Limits()
+        self.noted = noted
+        self.queried = queried
         self.without_post: set[Base] = set()
 
     async def aclose(self) -> None:
@@ -111,6 +132,8 @@ class Session:
         self.base = grant.base
         self.deadline = deadline
         self.versions = client.versions
+        self.queried = client.queried
+        self._noted = client.noted
         self._wire = client.wire
         self._limits = client.limits
         self._without_post = client.without_post
@@ -240,11 +263,23 @@ class Session:
     async def _send(self, method: str, url: str, body: bytes | None = None) -> bytes:
         headers = self._headers if body is None else {**self._headers, "Content-Type": _FORM}
         async with self._slots:
-            return await self._wire.send(
-                method,
-                url,
-                headers=headers,
-                body=body,
-                deadline=self.deadline,
-                limit=self._limits.answer_bytes,
-            )
+            began, result = time.perf_counter(), "deadline"
+            try:
+                answer = await self._wire.send(
+                    method,
+                    url,
+                    headers=headers,
+                    body=body,
+                    deadline=self.deadline,
+                    limit=self._limits.answer_bytes,
+                )
+                result = "ok"
+            except FetchError as error:
+                result = error.reason
+                raise
+            finally:
+                # A request that is cancelled at the deadline ends here too.
+                if self._noted is not None:
+                    path = url.removeprefix(self.base.url).lstrip("/")
+                    self._noted(self.base.host, path, result, time.perf_counter() - began)
+            return answer

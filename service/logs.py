@@ -21,6 +21,9 @@ __all__ = ["FIELDS", "bind_call", "configure", "dropped_total", "logger"]
 
 _TOKEN = re.compile(r"[A-Za-z0-9_.:+@-]{1,96}\Z")
 _HOST = re.compile(r"[A-Za-z0-9_.:\[\]-]{1,255}\Z")
+# An issuer is the URL of an EHR, as a rule; a jti is often base64.
+_ISSUER = re.compile(r"(?:https?://)?[A-Za-z0-9_.:\[\]-]{1,255}(?:/[A-Za-z0-9_.~-]{1,64}){0,8}/?\Z")
+_MARK = re.compile(r"[A-Za-z0-9_.:+/=@~-]{1,128}\Z")
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z")
 _FRAMES = 5
 # uvicorn's own lines are constant text; those of any other library may have data formatted into them.
@@ -43,6 +46,14 @@ def _host(value: object) -> bool:
     return isinstance(value, str) and _HOST.match(value) is not None
 
 
+def _issuer(value: object) -> bool:
+    return isinstance(value, str) and _ISSUER.match(value) is not None
+
+
+def _mark(value: object) -> bool:
+    return isinstance(value, str) and _MARK.match(value) is not None
+
+
 def _fields(check: Callable[[object], bool], *names: str) -> dict[str, Callable[[object], bool]]:
     return dict.fromkeys(names, check)
 
@@ -50,15 +61,20 @@ def _fields(check: Callable[[object], bool], *names: str) -> dict[str, Callable[
 FIELDS: Mapping[str, Callable[[object], bool]] = {
     # Which call, and how it ended. `request_id` is set by bind_call.
     **_fields(_token, "event", "level", "time", "request_id", "hook", "service", "outcome", "code", "reason"),
-    **_fields(_number, "status", "total_ms", "decode_ms", "fetch_ms", "facts_ms", "rules_ms", "cards_ms"),
+    **_fields(_number, "status", "total_ms", "decode_ms", "fetch_ms", "facts_ms", "rules_ms", "store_ms"),
+    **_fields(_number, "cards_ms"),
     **_fields(_number, "bytes_in", "bytes_out"),
     # Who called: the configured name of the client, and what of the token may be kept.
-    **_fields(_token, "client", "tenant", "jti"),
-    **_fields(_host, "issuer"),
+    **_fields(_token, "client"),
+    **_fields(_mark, "tenant", "jti"),
+    **_fields(_issuer, "issuer"),
     # What was read and shown: counts, rule ids, keys of our own templates; never content of the record.
     **_fields(_number, "resources", "malformed", "other_patient", "facts_known", "facts_unknown", "cards"),
     **_fields(_tokens, "rules", "suppressed", "rule_errors", "keys_given", "keys_fetched", "keys_failed"),
-    **_fields(_token, "digest", "topic", "key", "rule"),
+    **_fields(_token, "digest", "digest_before", "topic", "key", "rule"),
+    # One FHIR query, in traces: type of resource, how it ended, how many came.
+    **_fields(_token, "resource", "result"),
+    **_fields(_number, "rows"),
     # The process.
     **_fields(_token, "version", "profile", "setting", "logger", "error_type", "worker"),
     **_fields(_tokens, "error_at"),

@@ -6,12 +6,10 @@ thread, a batch at a time. Several workers share their counts through PROMETHEUS
 serve` sets up. Names: users-and-ops.md 2.4, with the prefix tocsin_.
 """
 
-import atexit
 import os
-import shutil
-import tempfile
+import re
 from collections import Counter as Tally
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import orjson
@@ -24,6 +22,7 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
+from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from hooks import OVERRIDE_REASONS
@@ -34,27 +33,44 @@ from service.memory.recorder import Passage, expand
 from service.memory.rows import CallRow
 from service.memory.store import Kept
 from service.memory.writer import Counted
+from service.recent import RecentErrors
+from service.runtime import SHARED_METRICS
 
-__all__ = ["Metrics", "share_between_workers"]
+__all__ = ["Metrics"]
 
-_SHARED = "PROMETHEUS_MULTIPROC_DIR"
 # As prometheus_client does, which looks for it once, when it is imported.
-_TOGETHER = bool(os.environ.get(_SHARED))
+_TOGETHER = bool(os.environ.get(SHARED_METRICS))
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+_FHIR_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.2, 0.35, 0.5, 1.0, 2.5)
+_FHIR_TYPES = frozenset(
+    [
+        "CarePlan",
+        "Condition",
+        "DiagnosticReport",
+        "Encounter",
+        "Flag",
+        "ImagingStudy",
+        "Medication",
+        "MedicationRequest",
+        "Observation",
+        "Patient",
+        "Procedure",
+        "QuestionnaireResponse",
+        "ServiceRequest",
+    ]
+)
+_BEYOND_TYPE = re.compile(r"[/?]")
+_CLASS = {
+    "ok": "ok",
+    "deadline": "deadline",
+    "unreachable": "unreachable",
+    "address-refused": "unreachable",
+    "server-error": "server-error",
+    **dict.fromkeys(("unauthorised", "forbidden", "not-found", "busy", "rejected"), "refused"),
+}
 _REASONS = frozenset(reason.code for reason in OVERRIDE_REASONS)
 _SHOWN_RESULT = {"suppressed": "fired", "folded": "fired", "not-fired": "not_fired", "excluded": "excluded"}
 _RESULT = {"not-enough-data": "insufficient_data", **_SHOWN_RESULT}
-
-
-def share_between_workers() -> None:
-    """Give the workers that this process will start a folder to count in together, unless there is one.
-
-    It lives as long as this process. prometheus_client looks for it when it is first imported.
-    """
-    if not os.environ.get(_SHARED):
-        folder = tempfile.mkdtemp(prefix="tocsin-metrics-")
-        os.environ[_SHARED] = folder
-        atexit.register(shutil.rmtree, folder, ignore_errors=True)
 
 
 class Metrics:
@@ -72,13 +88,10 @@ class Metrics:
             return Gauge(f"tocsin_{name}", says, labels, registry=registry, multiprocess_mode=over)
 
         self._requests = counter("hook_requests", "Hook calls by how they ended", "hook", "client", "outcome")
-        self._seconds = Histogram(
-            "tocsin_hook_request_duration_seconds",
-            "Time from the body of a hook call to its answer",
-            ("hook",),
-            buckets=_SECONDS,
-            registry=registry,
+        self._canaries = counter(
+            "canary_calls", "Calls of canaries, which are counted nowhere else", "client", "outcome"
         )
+        self._seconds, self._fhir = _durations(registry)
         self._rules = counter("rule_evaluations", "Rules evaluated, by result", "rule_id", "result")
         self._cards = counter("cards", "Rules shown on cards", "rule_id", "mode", "indicator")
         self._suppressed = counter("cards_suppressed", "Fired rules not shown", "rule_id", "reason")
@@ -86,7 +99,10 @@ class Metrics:
         self._entries = counter("feedback_entries", "Entries of feedback as received", "state")
         self._keys = counter("prefetch_keys", "Prefetch keys by how they ended", "key", "state")
         self._cut = counter("data_cut", "What of the data was not read", "what")
-        self._rejected = counter("jwt_rejected", "Callers not identified, by reason", "reason")
+        self._rejected, self._replays, self._deviations = _of_callers(counter)
+        self._unmapped = counter(
+            "unmapped_codes", "Codes in no value set beside one that is in some, by terminology", "system"
+        )
         self._recalls = counter("store_read_failures", "Calls answered without knowing earlier answers")
         self._lost = counter("store_lost_calls", "Calls that could not be recorded")
         self._failures = counter("store_failures", "Failed writes to the store")
@@ -95,9 +111,15 @@ class Metrics:
         self._dropped = gauge("log_fields_dropped", "Fields dropped from log lines", over="livesum")
         self._bundle = gauge("rules_bundle_info", "The rule bundle in use", "digest", "version")
         self._loaded = gauge("rules_last_reload_success_timestamp_seconds", "When the rules were loaded")
+        self._reloads = counter("rules_reloads", "Loads of changed rules while serving, by result", "result")
+        self._current = gauge(
+            "rules_last_reload_successful", "Whether the last rules found are in use", over="livemin"
+        )
+        self._current.set(1)
         gauge("build_info", "The program", "version").labels(__version__).set(1)
         if not _TOGETHER:
             ProcessCollector(registry=registry)
+        self.errors = RecentErrors()
         self._bundles: set[tuple[str, str]] = set()
         self._counted = (0, 0)
 
@@ -109,6 +131,15 @@ class Metrics:
         together = CollectorRegistry()
         MultiProcessCollector(together)
         return generate_latest(together)
+
+    def described(self) -> Iterator[tuple[str, str, str, tuple[str, ...]]]:
+        """Name as Prometheus shows it, kind, help and labels of each metric of ours, for its page."""
+        # The library tells labels only of series that have been counted, so they are taken from inside.
+        for one in self._registry._collector_to_names:
+            if isinstance(one, MetricWrapperBase):
+                (family,) = one.describe()
+                ending = "_total" if family.type == "counter" else ""
+                yield family.name + ending, family.type, family.documentation, tuple(one._labelnames)
 
     def close(self) -> None:
         """This worker is going: what it said about the moment no longer counts."""
@@ -123,11 +154,41 @@ class Metrics:
         self._bundle.labels(digest, version).set(1)
         self._loaded.set(at)
 
+    def reloaded(self) -> None:
+        """New rules were taken."""
+        self._reloads.labels("loaded").inc()
+        self._current.set(1)
+
+    def reload_refused(self) -> None:
+        """New rules were refused; those before stay in use."""
+        self._reloads.labels("refused").inc()
+        self._current.set(0)
+
     def refused(self, reply: ErrorAnswer) -> None:
         """A call was answered with an error."""
         self._requests.labels("", "", reply.code).inc()
+        self.errors.note(reply.code, reply.reason, reply.status)
         if reply.reason:
             self._rejected.labels(reply.reason).inc()
+
+    def canary(self, client: str, *, cards: bool) -> None:
+        """A canary was answered."""
+        self._canaries.labels(client, "card" if cards else "no-card").inc()
+
+    def deviates(self, client: str, what: str) -> None:
+        """A call was answered though it is not as the specification has it."""
+        self._deviations.labels(client, what).inc()
+
+    def replay_failed(self) -> None:
+        self._replays.inc()
+
+    def fhir_request(self, host: str, path: str, result: str, seconds: float) -> None:
+        """A request to a FHIR server has ended. The host is on a list of the operator; of the path below the
+        base only the type of resource is kept.
+        """
+        kind = _BEYOND_TYPE.split(path, 1)[0]
+        resource = kind if kind in _FHIR_TYPES else "other"
+        self._fhir.labels(host, resource, _CLASS.get(result, "unusable")).observe(seconds)
 
     def recall_failed(self) -> None:
         self._recalls.inc()
@@ -171,6 +232,10 @@ class Metrics:
         for rule, outcome, reason in kept.answered:
             self._feedback.labels(rule, outcome, reason if reason in _REASONS else reason and "other").inc()
 
+    def unmapped(self, system: str, count: int) -> None:
+        """Codes came that are in no value set, beside one that is."""
+        self._unmapped.labels(system).inc(count)
+
     def store(self, up: bool, waiting: int, lost: int, failures: int) -> None:
         """How the store stands; `lost` and `failures` are totals."""
         self._up.set(up)
@@ -178,6 +243,38 @@ class Metrics:
         self._lost.inc(lost - self._counted[0])
         self._failures.inc(failures - self._counted[1])
         self._counted = (lost, failures)
+
+
+def _of_callers(counter: Callable[..., Counter]) -> tuple[Counter, Counter, Counter]:
+    """Who is refused, what of their tokens could not be judged, and how they deviate."""
+    return (
+        counter("jwt_rejected", "Callers not identified, by reason", "reason"),
+        counter(
+            "jwt_replay_store_failures", "Tokens of which it could not be said whether they were used before"
+        ),
+        counter(
+            "call_deviations", "Calls answered though they deviate from the specification", "client", "what"
+        ),
+    )
+
+
+def _durations(registry: CollectorRegistry) -> tuple[Histogram, Histogram]:
+    """Of hook calls, and of requests to FHIR servers."""
+    calls = Histogram(
+        "tocsin_hook_request_duration_seconds",
+        "Time from the body of a hook call to its answer",
+        ("hook",),
+        buckets=_SECONDS,
+        registry=registry,
+    )
+    requests = Histogram(
+        "tocsin_fhir_request_duration_seconds",
+        "Time of one request to a FHIR server",
+        ("server", "resource", "result"),
+        buckets=_FHIR_SECONDS,
+        registry=registry,
+    )
+    return calls, requests
 
 
 def _suppressed(passage: Passage, call: CallRow) -> Iterator[tuple[str, str]]:

@@ -1,5 +1,6 @@
 """What a setting declares beside its type and default, and how that is shown to people."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -9,7 +10,9 @@ from pydantic import Field, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
-__all__ = ["Row", "rows", "setting"]
+from service.tables import markdown_table
+
+__all__ = ["Row", "markdown", "rows", "setting"]
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -52,6 +55,20 @@ def rows(model: type[BaseSettings], prefix: str, values: BaseSettings | None = N
     return tuple(_row(name, field, prefix, values) for name, field in model.model_fields.items())
 
 
+def markdown(listed: Sequence[Row]) -> str:
+    """Rows as tables of a reference page, one for each group."""
+    parts = []
+    for group in dict.fromkeys(row.group for row in listed):
+        cells = (
+            (f"`{row.name}`", row.type, f"`{row.default}`", row.help, f"`{row.example}`", row.since)
+            for row in listed
+            if row.group == group
+        )
+        head = ("Name", "Type", "Default", "What it does", "Example", "Since")
+        parts.append(f"## {group.capitalize()}\n\n{markdown_table(head, cells)}")
+    return "\n".join(parts)
+
+
 def _row(name: str, field: FieldInfo, prefix: str, values: BaseSettings | None) -> Row:
     extra = field.json_schema_extra
     if not isinstance(extra, dict):
@@ -89,5 +106,5 @@ def _shown(value: object) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, tuple):
-        return ",".join(value) or "(none)"
+        return ",".join(map(str, value)) or "(none)"
     return "(not set)" if value is None else str(value)

@@ -196,7 +196,9 @@ class _Call:
 
     def result(self, version: FhirVersion | None) -> Gathered:
         if not self._has_data():
-            raise DataUnavailable(*(key for key in self._plan if not self._had(key)))
+            absent = [key for key in self._plan if not self._had(key)]
+            reasons = (self._outcomes[key].reason for key in absent if key in self._outcomes)
+            raise DataUnavailable(*absent, reasons=reasons)
         outcomes = {key: self._outcomes[key] for key in self._plan}
         if self.references() and not outcomes["medications"].partial:
             outcomes["medications"] = msgspec.structs.replace(outcomes["medications"], partial="references")

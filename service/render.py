@@ -16,7 +16,7 @@ from rich.tree import Tree
 
 from service.outcomes import WORDS
 
-__all__ = ["card", "chip", "decision", "printable"]
+__all__ = ["card", "chip", "decision", "distance", "printable"]
 
 Json = Mapping[str, Any]
 
@@ -178,16 +178,22 @@ def _silence(explanation: Json, facts: Mapping[str, Json]) -> Iterator[Renderabl
     if not coverage["covered"]:
         yield Text(f"Not covered ({coverage['code']}): {coverage['reason']}", style="bold yellow")
     open_rules = [r for r in explanation["rules"] if r["outcome"] in ("not-fired", "not-enough-data")]
-    nearest = sorted(open_rules, key=lambda rule: len(rule["would_fire_if"]))[:_NEAREST]
+    nearest = sorted(open_rules, key=distance)[:_NEAREST]
     if nearest:
         yield Text("\nNearest rules", style="bold")
     for rule in nearest:
         yield Group(_head(rule), *_would_fire(rule, facts))
 
 
+def distance(rule: Json) -> tuple[bool, int]:
+    """What rules that did not fire are sorted by, the nearest first: those that one criterion away are."""
+    return not rule["near_miss"], len(rule["would_fire_if"])
+
+
 def _would_fire(rule: Json, facts: Mapping[str, Json]) -> Iterator[RenderableType]:
     if rule["would_fire_if"]:
-        yield _indented(Text("\n  ".join(["would fire if", *rule["would_fire_if"]])))
+        heading = "one criterion away: would fire if" if rule["near_miss"] else "would fire if"
+        yield _indented(Text("\n  ".join([heading, *rule["would_fire_if"]])))
     missing = [facts[name]["says"] if name in facts else name for name in rule["missing"]]
     if missing:
         yield _indented(Text(f"not recorded: {'; '.join(missing)}", style="yellow"))

@@ -199,6 +199,7 @@ class ServiceRequest(msgspec.Struct, tag_field="resourceType", tag="ServiceReque
 
 class EncounterLocation(msgspec.Struct, gc=False):
     location: Reference | None = None
+    status: str | None = None
 
 
 class Encounter(msgspec.Struct, tag_field="resourceType", tag="Encounter", gc=False):
@@ -211,6 +212,7 @@ class Encounter(msgspec.Struct, tag_field="resourceType", tag="Encounter", gc=Fa
     actualPeriod: Period | None = None
     reasonCode: Concepts = None
     location: list[EncounterLocation] | None = None
+    serviceProvider: Reference | None = None
 
 
 class ActivityDetail(msgspec.Struct, gc=False):

@@ -11,102 +11,40 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BeforeValidator, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from service.addresses import InvalidBase, parse_base
 from service.cautions import conflicts
 from service.errors import SettingProblem, SettingsError
-from service.options import Row, rows, setting
-from service.tables import markdown_table
+from service.options import Row, markdown, rows, setting
+from service.values import (
+    MOST_WORKERS,
+    BaseUrl,
+    BaseUrls,
+    DatabaseUrl,
+    ExistingFile,
+    ExistingFiles,
+    HttpUrl,
+    Networks,
+    Origins,
+    Secrets,
+    TimeZone,
+    Words,
+    Workers,
+)
 
 __all__ = ["PREFIX", "SECRETS", "Settings", "examine", "load", "settings_markdown", "table"]
 
 PREFIX = "TOCSIN_"
 SECRETS = Path("/run/secrets")
 """Where container engines put secrets: /run/secrets/tocsin_patient_key stands for TOCSIN_PATIENT_KEY."""
-_DATABASE = re.compile(r"memory:\Z|sqlite:///.+|postgres(?:ql)?://.+")
-_LEAST_SECRET = 16
-_MOST_WORKERS = 64
+# Read by one command and never by the service: the access token of `tocsin try`.
+_NO_SETTING = f"{PREFIX}TRY_TOKEN"
 # Kubernetes gives each pod the addresses of Services; those of a Service named "tocsin" share our prefix.
 _SERVICE_LINK = re.compile(rf"{PREFIX}(SERVICE_(HOST|PORT)|PORT_\d+_(TCP|UDP))")
-
-
-def _split(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    return tuple(part for part in (piece.strip() for piece in value.split(",")) if part)
-
-
-def _base_url(text: str) -> str:
-    try:
-        return parse_base(text).url
-    except InvalidBase as error:
-        raise ValueError(
-            "A URL is not https (http is for loopback only), or has credentials, a query or a fragment."
-        ) from error
-
-
-def _origin(text: str) -> str:
-    if text == "*":
-        return text
-    url = _base_url(text)
-    if url.count("/") > 2:
-        raise ValueError("An origin is only scheme, host and port, without a path.")
-    return url
-
-
-def _base_urls(texts: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(_base_url(text) for text in texts)
-
-
-def _origins(texts: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(_origin(text) for text in texts)
-
-
-def _file(path: Path) -> Path:
-    if not path.is_file():
-        raise ValueError("There is no file at the path.")
-    return path
-
-
-def _database(url: SecretStr) -> SecretStr:
-    if not _DATABASE.match(url.get_secret_value()):
-        raise ValueError("It is none of memory:, sqlite:///PATH and postgresql://...")
-    return url
-
-
-def _keys(keys: SecretStr) -> SecretStr:
-    if any(len(key.encode()) < _LEAST_SECRET for key in keys.get_secret_value().split(",")):
-        raise ValueError(f"A key has fewer than {_LEAST_SECRET} bytes.")
-    return keys
-
-
-def _cores(value: object) -> object:
-    """`cores` as a number: the cores this process may run on. A quota of CPU time is not looked at."""
-    return min(len(os.sched_getaffinity(0)), _MOST_WORKERS) if value == "cores" else value
-
-
-def _timezone(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (KeyError, ValueError, OSError) as error:
-        raise ValueError("It is not the name of an IANA time zone.") from error
-    return name
-
-
-Secrets = Annotated[SecretStr, AfterValidator(_keys)]
-DatabaseUrl = Annotated[SecretStr, AfterValidator(_database)]
-Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
-BaseUrl = Annotated[str, AfterValidator(_base_url)]
-BaseUrls = Annotated[Words, AfterValidator(_base_urls)]
-Origins = Annotated[Words, AfterValidator(_origins)]
-ExistingFile = Annotated[Path, AfterValidator(_file)]
-Workers = Annotated[int, BeforeValidator(_cores)]
-TimeZone = Annotated[str, AfterValidator(_timezone)]
 
 
 class Settings(BaseSettings):
@@ -122,7 +60,7 @@ class Settings(BaseSettings):
         group="server",
         example="cores",
         ge=1,
-        le=_MOST_WORKERS,
+        le=MOST_WORKERS,
     )
     public_url: BaseUrl | None = setting(
         None,
@@ -186,6 +124,27 @@ class Settings(BaseSettings):
         "YAML overlay of the site: thresholds, wording, contacts, rule modes, local codes.",
         group="rules",
         example="/etc/tocsin/site.yaml",
+    )
+    rules_bundle: ExistingFile | None = setting(
+        None,
+        "Archive of rules made by `tocsin bundle build`. Not set: the rules that came with the code.",
+        group="rules",
+        example="/etc/tocsin-rules/rules.tar.gz",
+    )
+    rules_key: ExistingFiles = setting(
+        (),
+        "Public keys (PEM, Ed25519), one of which must have signed RULES_BUNDLE.",
+        group="rules",
+        example="/etc/tocsin/rules.pem",
+    )
+    reload_seconds: int = setting(
+        5,
+        "Seconds between looks at RULES_BUNDLE, its keys and SITE, which are loaded again when they have "
+        "changed; 0 is never. A SIGHUP looks at once.",
+        group="rules",
+        example="5",
+        ge=0,
+        le=3600,
     )
     snomed_extension: bool = setting(
         True,
@@ -255,9 +214,40 @@ class Settings(BaseSettings):
     )
     admin_token: Secrets | None = setting(
         None,
-        "Bearer token for GET /decisions/{hookInstance} and the kill switches; they are off without it.",
-        group="memory",
+        "Bearer token for GET /decisions/{hookInstance} and the kill switches. They are off without it "
+        "and without ADMIN_HEADER.",
+        group="administration",
         example="a-long-random-text",
+    )
+    admin_header: str = setting(
+        "",
+        "Header in which a proxy that people sign in to (OpenID Connect) passes who they are.",
+        group="administration",
+        example="X-Forwarded-Email",
+    )
+    admin_proxies: Networks = setting(
+        (),
+        "Addresses of that proxy. Never those of the proxy that EHRs come through.",
+        group="administration",
+        example="10.0.0.7",
+    )
+    admin_users: Words = setting(
+        (),
+        "People who may administer, as ADMIN_HEADER names them.",
+        group="administration",
+        example="j.smith@example.org,a.jones@example.org",
+    )
+    admin_groups: Words = setting(
+        (),
+        "Groups whose members may administer, as ADMIN_GROUPS_HEADER names them.",
+        group="administration",
+        example="tocsin-admins",
+    )
+    admin_groups_header: str = setting(
+        "X-Forwarded-Groups",
+        "Header in which that proxy passes the groups, with commas or bars between them.",
+        group="administration",
+        example="X-Auth-Request-Groups",
     )
     max_body_bytes: int = setting(
         8 * 2**20, "Largest body of a call, in bytes.", group="limits", example="8388608", ge=2**10, le=2**28
@@ -281,6 +271,26 @@ class Settings(BaseSettings):
     )
     log_level: Literal["debug", "info", "warning", "error"] = setting(
         "info", "Least level of the log lines on standard output.", group="output", example="info"
+    )
+    traces: bool = setting(
+        False,
+        "Send OpenTelemetry traces of hook calls. Needs the packages of the extra `traces`.",
+        group="output",
+        example="on",
+    )
+    traces_endpoint: HttpUrl | None = setting(
+        None,
+        "OTLP collector (HTTP), without /v1/traces. Not set: as OTEL_EXPORTER_OTLP_ENDPOINT says.",
+        group="output",
+        example="http://otel-collector.example.org:4318",
+    )
+    traces_percent: int = setting(
+        1,
+        "Calls in a hundred that are traced, beside those whose caller traces them.",
+        group="output",
+        example="1",
+        ge=0,
+        le=100,
     )
     demo: bool = setting(
         False, "Load the made-up patients and the lines to try them.", group="output", example="off"
@@ -349,16 +359,7 @@ def table(settings: Settings | None = None) -> tuple[Row, ...]:
 
 def settings_markdown() -> str:
     """The reference page's tables, one for each group."""
-    parts = []
-    for group in dict.fromkeys(row.group for row in table()):
-        cells = (
-            (f"`{row.name}`", row.type, f"`{row.default}`", row.help, f"`{row.example}`", row.since)
-            for row in table()
-            if row.group == group
-        )
-        head = ("Name", "Type", "Default", "What it does", "Example", "Since")
-        parts.append(f"## {group.capitalize()}\n\n{markdown_table(head, cells)}")
-    return "\n".join(parts)
+    return markdown(table())
 
 
 def _problem(field: str, kind: str, message: str) -> SettingProblem:
@@ -372,7 +373,9 @@ def _problem(field: str, kind: str, message: str) -> SettingProblem:
 def _unknown_names(environ: Mapping[str, str]) -> Iterator[SettingProblem]:
     known = [row.name for row in table()]
     for name in environ:
-        if name.startswith(PREFIX) and name not in known and not _SERVICE_LINK.match(name):
+        if name in known or name == _NO_SETTING:
+            continue
+        if name.startswith(PREFIX) and not _SERVICE_LINK.match(name):
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"Did you mean {near[0]}?" if near else "`tocsin settings` lists the names."
             yield SettingProblem(name, "There is no such setting.", hint)

@@ -22,7 +22,7 @@ from service.errors import TocsinError
 from service.flights import Flights
 from service.wire import FetchError, Wire, form
 
-__all__ = ["BackendTokens", "InvalidKey", "Registration", "registration"]
+__all__ = ["BackendTokens", "InvalidKey", "Registration", "registration", "signing_key"]
 
 _ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _ASSERTION_LIFE_S = 240  # the profile allows five minutes
@@ -60,11 +60,19 @@ _GRANT = msgspec.json.Decoder(_Grant)
 
 
 def registration(token_url: str, client_id: str, key: bytes, scopes: Iterable[str]) -> Registration:
-    """Read a registration; `key` is a JWK in JSON, RSA of 2048 bits or more, or EC on P-384.
+    """Read a registration; `key` is as `signing_key` takes it.
 
     Raises InvalidBase for the URL (https outside loopback), InvalidKey.
     """
     url = parse_base(token_url)
+    loaded, algorithm = signing_key(key)
+    return Registration(url, client_id, " ".join(scopes), loaded, algorithm)
+
+
+def signing_key(key: bytes) -> tuple[RSAKey | ECKey, str]:
+    """A private key and its algorithm, RS384 or ES384, from a JWK in JSON: RSA of 2048 bits or more, or EC on
+    P-384. Raises InvalidKey.
+    """
     try:
         with warnings.catch_warnings():
             # joserfc warns of keys that are too short, and takes them.
@@ -77,10 +85,10 @@ def registration(token_url: str, client_id: str, key: bytes, scopes: Iterable[st
     if not isinstance(loaded, RSAKey | ECKey) or not loaded.is_private:
         raise InvalidKey("the key is not a private RSA or EC key")
     if isinstance(loaded, RSAKey):
-        return Registration(url, client_id, " ".join(scopes), loaded, "RS384")
+        return loaded, "RS384"
     if loaded.curve_name != "P-384":
         raise InvalidKey("the EC key is not on P-384")
-    return Registration(url, client_id, " ".join(scopes), loaded, "ES384")
+    return loaded, "ES384"
 
 
 class BackendTokens:

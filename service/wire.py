@@ -48,6 +48,8 @@ class Wire:
         # httpx logs each URL at INFO, and the URLs of FHIR searches hold patient ids.
         for name in ("httpx", "httpcore"):
             logging.getLogger(name).setLevel(logging.WARNING)
+        # stamina writes a line for each attempt that is tried again; how an exchange ended is counted anyway.
+        stamina.instrumentation.set_on_retry_hooks([])
         self._attempts = attempts
         self._http = httpx.AsyncClient(
             transport=transport or GuardedTransport(),

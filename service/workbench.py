@@ -4,7 +4,8 @@ Only the settings of group `rules` count here; nobody calls a command, so trust 
 """
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
@@ -12,6 +13,7 @@ import msgspec
 import typer
 
 from rules.engine import Bundle, BundleError, Problem
+from service.bundles import opened_rules
 from service.knowledge import Knowledge
 from service.settings import Settings, examine, table
 
@@ -19,6 +21,7 @@ __all__ = [
     "CONTENT_WRONG",
     "USAGE_WRONG",
     "local_knowledge",
+    "local_root",
     "local_settings",
     "need_rules",
     "refuse",
@@ -52,6 +55,15 @@ def local_settings() -> Settings:
     plain = {name: field.default for name, field in Settings.model_fields.items()}
     mine = {name: getattr(chosen, name) for name in rules}
     return Settings(**{**plain, **mine, "auth": False, "explain": "on", "log_level": "error"})
+
+
+@contextmanager
+def local_root() -> Iterator[Path]:
+    """The folder of the rules of those settings (TOCSIN_RULES_BUNDLE), laid out as rules/, while the block
+    runs. Raises ArchiveError.
+    """
+    with opened_rules(local_settings()) as source:
+        yield source.root
 
 
 def local_knowledge(settings: Settings | None = None) -> Knowledge:

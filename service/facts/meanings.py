@@ -3,8 +3,12 @@
 The same few thousand concepts come in every call. A Meaning holds all that reading a resource asks of its
 code, so that what nobody needs is put aside after one look. Built over the value sets and units of one
 bundle.
+
+A coding in no value set beside one that is in some says that the sets may lack a code: an EHR that sends it
+alone is not understood. Such concepts are kept apart and counted; all others pay nothing for it.
 """
 
+from collections import Counter
 from functools import lru_cache
 
 import msgspec
@@ -35,10 +39,21 @@ class Meaning(msgspec.Struct, frozen=True, gc=False):
 NOTHING = Meaning(frozenset())
 
 
+class _Beside(msgspec.Struct):
+    """A concept with codings in no value set beside one that is in some, as (terminology, code), how often it
+    came, and how much of that has been taken.
+    """
+
+    meaning: Meaning
+    codes: tuple[tuple[str, str], ...]
+    count: int = 1
+    taken: int = 0
+
+
 class Meanings:
     """Meanings by concept. Safe to share between calls; its memory is bounded."""
 
-    __slots__ = ("_codes", "_measured", "_memo", "_units")
+    __slots__ = ("_beside", "_codes", "_measured", "_memo", "_units")
 
     def __init__(self, codes: CodeIndex, units: Units) -> None:
         self._codes = codes
@@ -47,6 +62,7 @@ class Meanings:
             OTHER_HOUR
         }
         self._memo: dict[tuple[str | None, ...], Meaning] = {}
+        self._beside: dict[tuple[str | None, ...], _Beside] = {}
 
     def of(self, concept: CodeableConcept | CodeableReference | None) -> Meaning:
         """The meaning of a concept; NOTHING when no coding of it is in any value set."""
@@ -63,17 +79,44 @@ class Meanings:
         found = self._memo.get(key)
         return self._look_up(key) if found is None else found
 
+    def take_unmapped(self) -> "Counter[tuple[str, str]]":
+        """How often codes of published terminologies came that are in no value set, beside one that is, since
+        this was last asked; by terminology and code. Codes of an EHR's own systems are not among them.
+
+        For one thread, which need not be the one that reads.
+        """
+        found: Counter[tuple[str, str]] = Counter()
+        for entry in list(self._beside.values()):
+            fresh = entry.count - entry.taken
+            entry.taken += fresh
+            for code in entry.codes:
+                found[code] += fresh
+        return +found
+
     def _look_up(self, key: tuple[str | None, ...]) -> Meaning:
+        known = self._beside.get(key)
+        if known is not None:
+            known.count += 1
+            return known.meaning
         pairs = [(key[place], key[place + 1]) for place in range(0, len(key), 2) if key[place + 1]]
         sets = frozenset[str]().union(*(self._codes.sets(system, code) for system, code in pairs))
         analyte = "" if sets.isdisjoint(self._measured) else self._analyte(pairs, sets)
         imaging = any(name.startswith("imaging-") for name in sets)
         meaning = Meaning(sets, analyte, bool(sets) and sets <= self._measured, imaging) if sets else NOTHING
         if sum(len(part or "") for part in key) <= _LONGEST:
+            beside = self._unmapped(pairs) if sets and len(pairs) > 1 else ()
+            if beside and len(self._beside) < _MEMO_LIMIT:
+                self._beside[key] = _Beside(meaning, beside)
+                return meaning
             if len(self._memo) >= _MEMO_LIMIT:
                 self._memo.clear()
             self._memo[key] = meaning
         return meaning
+
+    def _unmapped(self, pairs: list[tuple[str | None, str | None]]) -> tuple[tuple[str, str], ...]:
+        lacking = [(system, code) for system, code in pairs if not self._codes.sets(system, code)]
+        named = (self._codes.standard(system or "", code or "") for system, code in lacking)
+        return tuple(dict.fromkeys(one for one in named if one is not None))
 
     def _analyte(self, pairs: list[tuple[str | None, str | None]], sets: frozenset[str]) -> str:
         for system, code in pairs:

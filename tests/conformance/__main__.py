@@ -1,4 +1,4 @@
-"""`python -m tests.conformance`: write docs/conformance.md again."""
+"""`python -m tests.conformance`: write docs/reference/conformance.md again."""
 
 from tests.conformance.page import PAGE, REPOSITORY, page
 

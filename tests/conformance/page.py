@@ -1,4 +1,4 @@
-"""docs/conformance.md, written from rows.yaml: each row of the conformance notes and what shows it."""
+"""docs/reference/conformance.md, written from rows.yaml: each row of the conformance notes, what shows it."""
 
 import ast
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,7 +11,7 @@ import yaml
 __all__ = ["AREAS", "PAGE", "REPOSITORY", "functions", "page", "rows"]
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-PAGE = Path("docs") / "conformance.md"
+PAGE = Path("docs") / "reference" / "conformance.md"
 Row = Mapping[str, Any]
 
 AREAS = {
@@ -93,4 +93,4 @@ def _state(row: Row) -> str:
 def _shown(row: Row) -> Iterator[str]:
     for name in row.get("tests", ()):
         file, _, function = name.partition("::")
-        yield f"[`{function}`](../tests/{file})"
+        yield f"[`{function}`](../../tests/{file})"

@@ -125,6 +125,24 @@ async def test_one_id_serves_every_hook_it_is_listed_under_and_no_other(caller: 
     assert (unknown.status_code, code(unknown)) == (400, "hook-unknown")
 
 
+async def test_a_web_page_is_given_an_id_for_each_hook_and_may_call_under_it(
+    caller: httpx.AsyncClient,
+) -> None:
+    """The CDS Hooks Sandbox keeps one service per URL, so of one id it would show the last hook alone."""
+    answer = await caller.get("/cds-services", headers={"Origin": "https://sandbox.example.org"})
+    services = answer.json()["services"]
+    assert "Origin" in answer.headers["vary"]
+    assert len({entry["id"] for entry in services}) == len(services) == len(REGISTRY)
+    for entry in services:
+        path = f"/cds-services/{entry['id']}"
+        called = await caller.post(path, json=body(entry["hook"]))
+        assert called.status_code == 200 or code(called).startswith("context-"), entry["hook"]
+        told = await caller.post(f"{path}/feedback", json={"feedback": []})
+        assert told.status_code == 200
+    wrong = await caller.post("/cds-services/red-flags-order-sign", json=body("patient-view"))
+    assert (wrong.status_code, code(wrong)) == (400, "hook-mismatch")
+
+
 async def test_discovery_takes_a_token_and_needs_none(tmp_path: Path) -> None:
     async with signed_service(tmp_path) as caller:
         unsigned = await caller.get("/cds-services")

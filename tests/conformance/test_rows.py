@@ -1,4 +1,4 @@
-"""rows.yaml leaves no requirement out and names only tests that exist; docs/conformance.md says the same."""
+"""rows.yaml leaves no requirement out and names only tests that exist; the page made from it is current."""
 
 import re
 from pathlib import Path

@@ -43,9 +43,9 @@ SERVICE = "/cds-services/red-flags"
 
 
 @asynccontextmanager
-async def client(site: Path | None = None) -> AsyncIterator[httpx.AsyncClient]:
+async def client(site: Path | None = None, public_url: str | None = None) -> AsyncIterator[httpx.AsyncClient]:
     """A caller of a whole application, which answers an error as it would over a socket."""
-    settings = Settings(auth=False, site=site, log_level="error", explain="on")
+    settings = Settings(auth=False, site=site, public_url=public_url, log_level="error", explain="on")
     desk = Desk(settings, Knowledge.load(settings, dt.date.today()))
     transport = httpx.ASGITransport(create_app(settings, desk), raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as opened:

@@ -50,3 +50,7 @@ def test_the_catalogue_is_whole() -> None:
     folders = {path.name for path in (bundled_root() / "catalogue").iterdir() if path.is_dir()}
     assert bundle.programs.keys() == folders
     assert len(folders) == 40
+
+
+def test_every_rule_says_what_changed_with_each_version() -> None:
+    assert [rule.id for rule in bundled().rules.values() if not rule.history] == []

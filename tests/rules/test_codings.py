@@ -112,3 +112,25 @@ def test_any_text_has_a_place(uri: str, code: str) -> None:
     table, spelled = CODINGS.place(uri, code)
     assert table
     assert CODINGS.spell(table, spelled) == spelled
+
+
+@pytest.mark.parametrize(
+    ("uri", "code", "place"),
+    [
+        (SNOMED, "279039007 |Low back pain|", ("snomed", "279039007")),
+        (CM, "m54.59", ("icd-10-cm", "M5459")),
+        (GM, "M54.5 G", ("icd-10", "M545")),
+        (ICD_9, "724.2", ("icd-9-cm", "7242")),
+        (ATC, "N02BE01", ("atc", "N02BE01")),
+        ("http://loinc.org", "1988-5", ("loinc", "1988-5")),
+        (SNOMED, "John Smith", None),
+        (SNOMED, "12345", None),
+        ("http://loinc.org", "CRP", None),
+        (CM, "C00-C14", None),
+        ("http://ehr.example", "1988-5", None),
+    ],
+)
+def test_a_code_of_a_published_terminology_has_its_shape(
+    uri: str, code: str, place: tuple[str, str] | None
+) -> None:
+    assert CODINGS.standard(uri, code) == place

@@ -211,3 +211,8 @@ def test_json_holds_everything_as_plain_data(tmp_path: Path) -> None:
     }
     assert rules["cord"]["tree"]["children"][1]["children"][1]["n"] == 2
     assert rules["quiet"]["would_fire_if"] == ["No other rule fires: now yes"]
+    assert {name: rule["near_miss"] for name, rule in rules.items()} == {
+        "cancer-back": False,
+        "cord": False,
+        "quiet": True,
+    }

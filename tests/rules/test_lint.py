@@ -280,3 +280,26 @@ def test_a_root_without_version_is_a_problem(tmp_path: Path) -> None:
     root = write(tmp_path)
     (root / "VERSION").unlink()
     assert any(str(one).startswith("VERSION:1: R001") for one in check(root))
+
+
+FIRST = "history: [{version: 1.0.0, date: 2026-11-25, says: First version}]"
+EARLIER = "}, {version: 0.9.0, date: 2026-11-01, says: Trial}]"
+
+
+@pytest.mark.parametrize(
+    ("history", "problem"),
+    [
+        (FIRST, ""),
+        (FIRST.replace("}]", EARLIER), ""),
+        (FIRST.replace("1.0.0", "1.1.0"), "R043: the history starts with 1.1.0 of 2026-11-25"),
+        (FIRST.replace("-25", "-24"), "R043: the history starts with 1.0.0 of 2026-11-24"),
+        (FIRST.replace("}]", EARLIER.replace("0.9", "1.0")), "R043: the newest version comes first"),
+        (FIRST.replace("}]", EARLIER.replace("-01", "-30")), "R043: the newest version comes first"),
+        (FIRST.replace(", says: First version", ""), "R002: history.0: 'says' is a required property"),
+        ("history: []", "R002: history: [] should be non-empty"),
+    ],
+)
+def test_a_history_starts_with_the_version_of_the_rule(tmp_path: Path, history: str, problem: str) -> None:
+    found = errors(tmp_path, (RULE, "pathology:", f"{history}\npathology:"))
+    assert len(found) == bool(problem), found
+    assert not problem or (problem in found[0] and found[0].startswith(f"{RULE}:9:"))

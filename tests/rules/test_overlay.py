@@ -16,6 +16,8 @@ site: Example Hospital
 rules:
   cancer-back:
     mode: pilot
+    until: "2026-12-31"
+    locations: [Location/ward-3, Organization/clinic]
     max_indicator: info
     params: {min_days: 21}
     card:
@@ -30,6 +32,7 @@ palliative_sources: [Encounter, Flag]
 upper_limits: {crp: 10, }
 questionnaire: {"q1": night-pain}
 units: {crp: {mg/litre: mg/L}}
+quiet_days: {record-wrong: 90}
 """
 
 
@@ -58,6 +61,12 @@ def test_everything_a_site_can_set(tmp_path: Path) -> None:
     assert loaded.overlay.palliative_sources == ("Encounter", "Flag")
     assert loaded.overlay.upper_limits == {"crp": UpperLimit(10.0, 10.0)}
     assert loaded.overlay.questionnaire == {"q1": "night-pain"}
+    assert list(loaded.overlay.settings("cancer-back").locations) == [
+        "Location/ward-3",
+        "Organization/clinic",
+    ]
+    assert (loaded.overlay.quiet_after("record-wrong"), loaded.overlay.quiet_after("other")) == (90, 30)
+    assert loaded.overlay.longest_quiet == 90
     assert loaded.warnings == ()
 
 
@@ -96,18 +105,22 @@ def test_the_empty_overlay_changes_nothing() -> None:
     ("old", "new", "expected"),
     [
         ("cancer-back:", "cancer-knee:", "site.yaml:4: R050: no rule is called cancer-knee"),
-        ("min_days: 21", "max_days: 21", "site.yaml:7: R051: cancer-back has no parameter max_days"),
-        ("min_days: 21", "min_days: 43", "site.yaml:7: R052: min_days must lie between 7 and 42"),
-        ("min_days: 21", "min_days: 21.5", "site.yaml:7: R052: min_days must be a whole number"),
-        ("lab-crp:", "lab-none:", "site.yaml:15: R053: no value set is called lab-none"),
-        ("upper_limits: {crp", "upper_limits: {crpp", "site.yaml:17: R056: no analyte is called crpp"),
-        ("units: {crp", "units: {crpp", "site.yaml:19: R056: no analyte is called crpp"),
+        ("min_days: 21", "max_days: 21", "site.yaml:9: R051: cancer-back has no parameter max_days"),
+        ("min_days: 21", "min_days: 43", "site.yaml:9: R052: min_days must lie between 7 and 42"),
+        ("min_days: 21", "min_days: 21.5", "site.yaml:9: R052: min_days must be a whole number"),
+        ("lab-crp:", "lab-none:", "site.yaml:17: R053: no value set is called lab-none"),
+        ("upper_limits: {crp", "upper_limits: {crpp", "site.yaml:19: R056: no analyte is called crpp"),
+        ("units: {crp", "units: {crpp", "site.yaml:21: R056: no analyte is called crpp"),
         (
             "At our site",
             "Low risk at our site",
-            "site.yaml:9: R031: cancer-back: cards never carry 'low risk'",
+            "site.yaml:11: R031: cancer-back: cards never carry 'low risk'",
         ),
-        ("{fact:pain", "{fact:pains", "site.yaml:9: R030: cancer-back: nothing fills {fact:pains.back.days}"),
+        (
+            "{fact:pain",
+            "{fact:pains",
+            "site.yaml:11: R030: cancer-back: nothing fills {fact:pains.back.days}",
+        ),
     ],
 )
 def test_mistakes_have_the_sites_own_lines(tmp_path: Path, old: str, new: str, expected: str) -> None:
@@ -124,8 +137,8 @@ def test_codes_and_spellings_that_cannot_work(tmp_path: Path) -> None:
 def test_contacts_nobody_names_are_a_warning(tmp_path: Path) -> None:
     found = check(write(tmp_path), overlay=overlay(SITE.replace("contacts: {mscc:", "contacts: {mscd:")))
     assert [(one.line, one.code, one.severity) for one in found if one.path == "site.yaml"] == [
-        (13, "R054", "warning"),
-        (13, "R055", "warning"),
+        (15, "R054", "warning"),
+        (15, "R055", "warning"),
     ]
 
 
@@ -153,3 +166,47 @@ def test_good_files_load(tmp_path: Path) -> None:
     file = tmp_path / "site.yaml"
     file.write_text(SITE)
     assert Overlay.load(file).site == "Example Hospital"
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ("mode: silent", "6: R059: warning: quiet is silent without an end; give its last day as until"),
+        ("mode: silent\n    until: '2026-02-30'", "8: R059: there is no day 2026-02-30"),
+        (
+            "mode: pilot\n    until: '2026-12-31'",
+            "6: R060: warning: the pilot of quiet includes nobody; "
+            "give one of percent, users, clients, locations",
+        ),
+        ("mode: pilot\n    until: '2026-12-31'\n    percent: 1", ""),
+        ("mode: pilot\n    until: '2026-12-31'\n    locations: [Location/a.b-1]", ""),
+        (
+            "mode: live\n    locations: [Location/w3]",
+            "8: R061: warning: locations says who is in a pilot, and quiet is live",
+        ),
+        (
+            "mode: silent\n    until: '2026-12-31'\n    percent: 10",
+            "9: R061: warning: percent says who is in a pilot, and quiet is silent",
+        ),
+    ],
+)
+def test_trials_have_an_end_and_pilots_someone_in_them(tmp_path: Path, lines: str, expected: str) -> None:
+    text = f"schema_version: 1\nsite: X\ncontacts: {{mscc: '1'}}\n\nrules:\n  quiet:\n    {lines}\n"
+    found = [str(one) for one in check(write(tmp_path), overlay=overlay(text)) if one.path == "site.yaml"]
+    assert found == ([f"site.yaml:{expected}"] if expected else [])
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("Location/ward-3", "ward-3"),
+        ("Location/ward-3", "Practitioner/ward-3"),
+        ("Location/ward-3", "https://ehr.example.org/Location/ward-3"),
+        ("record-wrong: 90", "record-wrong: 0"),
+        ("record-wrong: 90", "record-wrong: 91"),
+        ("record-wrong: 90", "record-wrong: 30.5"),
+    ],
+)
+def test_places_and_days_that_are_none_are_refused(old: str, new: str) -> None:
+    _, problems = parse_overlay(read_text(SITE.replace(old, new), "site.yaml"))
+    assert [problem.code for problem in problems] == ["R002"]

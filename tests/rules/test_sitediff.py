@@ -26,6 +26,7 @@ def test_every_setting_is_listed(tmp_path: Path) -> None:
         ),
         Difference("upper limit of crp", "the laboratory's range only", "10 mg/L"),
         Difference("question q1", "not read", "read as night-pain"),
+        Difference("quiet after 'record-wrong'", "30 days", "90 days"),
         Difference("unit of crp", "'mg/litre' not read", "read as mg/L"),
     ]
 

@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from socket import gaierror
 
 import httpx
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from service.addresses import AddressRefused, Base, GuardedTransport, InvalidBase, parse_base
+from service.addresses import AddressRefused, Base, GuardedTransport, InvalidBase, is_public, parse_base
 
 EHR = parse_base("https://ehr.example.org/fhir/r4")
 
@@ -319,3 +320,37 @@ async def test_a_body_that_stalls_is_a_read_timeout() -> None:
 def test_a_base_shows_its_port_only_when_it_is_not_the_usual_one() -> None:
     assert Base("https", "ehr", 443, "/r4").url == "https://ehr/r4"
     assert Base("http", "localhost", 443, "").url == "http://localhost:443"
+
+
+def test_plain_http_is_taken_where_a_person_wants_it() -> None:
+    with pytest.raises(InvalidBase):
+        parse_base("http://hapi:8080/fhir")
+    base = parse_base("http://hapi:8080/fhir", https_only=False)
+    assert base.resolve("http://hapi:8080/fhir?page=2") == "http://hapi:8080/fhir?page=2"
+    assert base.resolve("https://hapi:8080/fhir?page=2") is None
+    assert parse_base("https://hapi/fhir", https_only=False).resolve("http://hapi/fhir?page=2") is None
+
+
+@pytest.mark.parametrize(
+    ("host", "found", "public"),
+    [
+        ("127.0.0.1", "", False),
+        ("10.1.2.3", "", False),
+        ("::ffff:192.168.1.1", "", False),
+        ("8.8.8.8", "", True),
+        ("ehr", "172.16.0.1", False),
+        ("ehr", "fe80::1%eth0", False),
+        ("fhir.example.org", "8.8.4.4", True),
+        ("gone.example.org", "", True),
+    ],
+)
+def test_a_host_outside_private_networks_is_public(
+    monkeypatch: pytest.MonkeyPatch, host: str, found: str, public: bool
+) -> None:
+    def look_up(name: str, port: None, *, type: int) -> list[tuple[int, int, int, str, tuple[str, int]]]:
+        if not found:
+            raise gaierror
+        return [(0, type, 0, "", (found, 0))]
+
+    monkeypatch.setattr("service.addresses.getaddrinfo", look_up)
+    assert is_public(host) == public

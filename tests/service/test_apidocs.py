@@ -31,6 +31,7 @@ from service.errors import catalogue
 from service.knowledge import Knowledge
 from service.openapi import describe
 from service.pages import page_routes
+from service.reload import Reloader
 from service.settings import Settings
 
 SETTINGS = Settings(auth=False, log_level="error")
@@ -151,7 +152,7 @@ def test_the_description_has_the_routes_of_the_application(desk: Desk) -> None:
     """All but the pages, which are for people; what they offer as data is described."""
     pages = {path for path, _, _ in page_routes() if not path.endswith((".json", ".csv"))}
     routes: dict[str, set[str]] = {}
-    for route in application._routes(desk):
+    for route in application._routes(Reloader(desk, ())):
         if isinstance(route, Route) and route.path not in pages:
             methods = {method.lower() for method in route.methods or ()} - {"head"}
             routes.setdefault(route.path, set()).update(methods)

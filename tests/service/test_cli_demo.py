@@ -11,7 +11,6 @@ import uvicorn
 
 from service import cli, demo
 from service.app import create_app
-from service.cli_demo import call
 from service.settings import Settings, table
 from tests.service.terminal import tocsin
 
@@ -90,7 +89,7 @@ class Elsewhere:
         def client(**options: Any) -> httpx.AsyncClient:
             return plain(base_url=options["base_url"], transport=httpx.ASGITransport(app))
 
-        monkeypatch.setattr("service.cli_demo.httpx.AsyncClient", client)
+        monkeypatch.setattr("service.exchange.httpx.AsyncClient", client)
 
 
 def test_a_running_service_is_asked(capsys: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,17 +133,6 @@ def test_a_service_that_cannot_be_reached(capsys: Terminal, url: str) -> None:
     code, _, err = tocsin(capsys, "demo", "demo-esr", "--url", url)
     assert code == 1
     assert f"The service at {url} cannot be reached" in err
-
-
-async def test_answers_lose_what_could_steer_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def odd(scope: Any, receive: Any, send: Any) -> None:
-        headers = [(b"content-type", b"application/json")]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": b'{"cards": ["\\u001b[2J\\nx"]}'})
-
-    Elsewhere(monkeypatch, odd)
-    answer, _ = await call({}, "http://127.0.0.1:8000", Settings(auth=False))
-    assert answer == {"cards": ["[2J\nx"]}
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """`tocsin report` in its four forms."""
 
 import csv
+import datetime as dt
 import io
 import re
 from collections.abc import Callable
@@ -10,6 +11,8 @@ import orjson
 import pytest
 
 from service.memory.report import RULE_COLUMNS
+from service.memory.rows import UnmappedRow
+from service.memory.spans import read_time
 from service.memory.sqlite import SqliteStore
 from tests.service.memory.month import fill_month
 from tests.service.terminal import tocsin
@@ -25,6 +28,8 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureF
     store = SqliteStore(tmp_path / "tocsin.sqlite")
     store.open()
     fill_month(store)
+    at = read_time("2026-11-20", dt.datetime.now(dt.UTC)).timestamp()
+    store.add_unmapped([UnmappedRow(at, "snomed", "123456789", 7), UnmappedRow(at, "icd-10-cm", "M5459", 9)])
     store.close()
     return lambda *arguments: tocsin(capsys, "report", *arguments)
 
@@ -55,11 +60,27 @@ def test_csv_has_a_row_for_each_rule(run: Run, tmp_path: Path) -> None:
 def test_the_page_is_whole_and_loads_nothing(run: Run) -> None:
     page = run(*SINCE, "--format", "html")[1]
     assert page.startswith("<!doctype html>")
-    assert page.count("<svg") == 3 + 2
+    assert page.count("<svg") == 2 + 2
     assert "breaks has gone silent" in page
+    assert "1 rules that did not fire" not in page
+    assert "1 rule that did not fire" in page
+    assert "answered before 140" in page
+    assert "A diagnosis or history on the list is wrong" in page
     assert not re.search(r"(src|href)=|@import|url\(|<script", page)
 
 
 def test_nothing_on_record_is_a_report_too(run: Run) -> None:
     for form in ("table", "json", "csv", "html"):
         assert run("--since", "2020-01-01", "--until", "2020-02-01", "--format", form)[0] == 0
+
+
+def test_codes_that_the_value_sets_may_lack_are_in_every_form(run: Run) -> None:
+    assert re.search(r"^icd-10-cm +M5459 +9\s*\nsnomed +123456789 +7", run(*SINCE)[1], re.MULTILINE)
+    assert orjson.loads(run(*SINCE, "--format", "json")[1])["unmapped"][0] == {
+        "system": "icd-10-cm",
+        "code": "M5459",
+        "seen": 9,
+    }
+    said = run(*SINCE, "--format", "csv", "--codes")[1]
+    assert said == "system,code,seen\nicd-10-cm,M5459,9\nsnomed,123456789,7\n"
+    assert '<td class="left">M5459</td><td>9</td>' in run(*SINCE, "--format", "html")[1]

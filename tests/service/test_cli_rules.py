@@ -191,7 +191,7 @@ def one_case(copied: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "    expect: suppressed\n"
         "    by: S1\n"
     )
-    monkeypatch.setattr(cli_rules, "load", lambda: Bundle(read_parts(copied, Overlay(), True, None)))
+    monkeypatch.setattr(cli_rules, "load", lambda root: Bundle(read_parts(copied, Overlay(), True, None)))
     return tests
 
 

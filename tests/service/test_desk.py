@@ -75,6 +75,21 @@ async def test_discovery_offers_every_hook_under_one_id_with_templates(desk: Des
     assert desk.discover(None) is desk.discover(None)
 
 
+async def test_a_page_that_keeps_one_service_a_url_gets_an_id_for_each_hook(desk: Desk) -> None:
+    together, apart = (orjson.loads(desk.discover(None, apart=one))["services"] for one in (False, True))
+    assert [service["id"] for service in apart] == [f"{SERVICE_ID}-{hook}" for hook in REGISTRY]
+    assert [{**service, "id": SERVICE_ID} for service in apart] == together
+
+
+async def test_the_id_of_a_hook_serves_that_hook_alone(desk: Desk) -> None:
+    hooks = desk.hooks_of(f"{SERVICE_ID}-order-sign")
+    assert list(hooks) == ["order-sign"]
+    with pytest.raises(HookMismatch):
+        await desk.answer(body(SURVIVOR), ANYONE, NOW, hooks)
+    with pytest.raises(UnknownService):
+        desk.hooks_of(f"{SERVICE_ID}-medication-prescribe")
+
+
 async def test_a_client_of_the_ballot_gets_the_version_member(desk: Desk) -> None:
     later = msgspec.structs.replace(ANYONE, client=Client(id="later", hooks_version="3.0"))
     found = orjson.loads(desk.discover(later))["services"]
@@ -91,9 +106,9 @@ async def test_discovery_says_that_critical_rules_are_off(tmp_path: Path) -> Non
 
 
 async def test_only_the_id_of_the_service_is_known(desk: Desk) -> None:
-    desk.known(SERVICE_ID)
+    assert list(desk.hooks_of(SERVICE_ID)) == list(REGISTRY)
     with pytest.raises(UnknownService):
-        desk.known("pain")
+        desk.hooks_of("pain")
 
 
 # -- a call ------------------------------------------------------------------------------------------
@@ -177,13 +192,6 @@ async def test_what_cannot_be_answered_is_an_error_of_its_kind(
 ) -> None:
     with pytest.raises(error):
         await desk.answer(content, ANYONE, NOW)
-
-
-async def test_a_hook_without_a_plan_is_refused(desk: Desk) -> None:
-    fewer = desk.with_knowledge(desk.knowledge)
-    fewer._plans = {"patient-view": fewer._plans["patient-view"]}
-    with pytest.raises(HookMismatch):
-        await fewer.answer(body(SURVIVOR, hook="order-sign", drafts=[]), ANYONE, NOW)
 
 
 async def test_another_set_of_rules_shares_all_but_the_rules(desk: Desk, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """FHR-01 to FHR-06, PF-13, PF-18: what was not sent is fetched, until the time is up."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import cast
 
 import httpx
@@ -265,6 +265,7 @@ class _Stuck:
 
     def __init__(self, *, broken: bool = False) -> None:
         self.deadline = asyncio.get_running_loop().time() + 0.05
+        self.queried = None
         self._broken = broken
 
     async def search(self, _: object, harvest: Harvest) -> None:
@@ -293,3 +294,34 @@ async def test_a_fault_of_our_own_is_not_taken_for_missing_data() -> None:
     fetches = [Fetch(PLAN[1], Harvest("conditions"))]
     with pytest.raises(ZeroDivisionError):
         await fetch_queries(cast(Session, _Stuck(broken=True)), fetches, "p1")
+
+
+async def test_requests_and_queries_are_told_with_nothing_of_the_patient(server: respx.MockRouter) -> None:
+    requests: list[tuple[str, str, str]] = []
+    queries: list[dict[str, object]] = []
+    spans: list[tuple[int, int]] = []
+
+    def queried(fields: Mapping[str, object], began: int, ended: int) -> None:
+        queries.append(dict(fields))
+        spans.append((began, ended))
+
+    other = FhirClient(
+        Wire(), noted=lambda host, path, result, s: requests.append((host, path, result)), queried=queried
+    )
+    server["conditions"].respond(json=searchset(condition(1), condition(2)))
+    server["labs"].respond(503)
+    await gathered(other, {}, seconds=0.6)
+    await other.aclose()
+    assert (BASE.host, "Patient/p1", "ok") in requests
+    assert "server-error" in {result for _, path, result in requests if path.startswith("Observation")}
+    of = {one["key"]: one for one in queries}
+    assert of["conditions"] == {
+        "host": BASE.host,
+        "key": "conditions",
+        "resource": "Condition",
+        "result": "ok",
+        "rows": 2,
+    }
+    assert of["patient"]["rows"] == 1
+    assert (of["labs"]["result"], of["labs"]["rows"]) == ("server-error", 0)
+    assert all(began <= ended for began, ended in spans)

@@ -127,6 +127,13 @@ def test_a_site_can_answer_the_questionnaire_with_items_of_its_own(tmp_path: Pat
     assert known.bundled == bundled_items.bundled
 
 
+def test_a_quiet_time_for_a_reason_that_no_card_offers_stops_the_start(tmp_path: Path) -> None:
+    known = knowledge_of(tmp_path, "quiet_days: {record-wrong: 90}\n").bundle.overlay
+    assert known.quiet_after("record-wrong") == 90
+    with pytest.raises(BundleError, match="R062: no card offers the override reason wrong; there are action"):
+        knowledge_of(tmp_path, "quiet_days: {wrong: 90}\n")
+
+
 def test_an_item_that_stands_for_nothing_stops_the_start(tmp_path: Path) -> None:
     with pytest.raises(
         BundleError, match="R057: no item of the bundled questionnaire is called no-such-item"

@@ -16,7 +16,7 @@ from service.errors import RateLimited, Unauthorised, answer
 from service.memory.recorder import Passage, Recorder
 from service.memory.store import Kept
 from service.memory.writer import Counted
-from service.metrics import Metrics, share_between_workers
+from service.metrics import Metrics
 from tests.service.calls import INSTANCE
 from tests.service.facts import codes
 from tests.service.facts.build import condition, lab, patient
@@ -166,13 +166,23 @@ def test_workers_count_together(tmp_path: Path) -> None:
     assert "tocsin_store_waiting_calls 1.0" in texts[1]
 
 
-def test_the_folder_is_made_once_and_only_when_there_is_none(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize(
+    ("path", "result", "resource", "kind"),
+    [
+        ("Condition?patient=p1", "ok", "Condition", "ok"),
+        ("Observation/_search", "server-error", "Observation", "server-error"),
+        ("Patient/p1", "forbidden", "Patient", "refused"),
+        ("?_getpages=ab12", "deadline", "other", "deadline"),
+        ("Zqxcanary/p1", "too-large", "other", "unusable"),
+    ],
+)
+def test_fhir_requests_are_timed_by_server_type_and_result(
+    path: str, result: str, resource: str, kind: str
 ) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", "")
-    share_between_workers()
-    folder = os.environ["PROMETHEUS_MULTIPROC_DIR"]
-    assert Path(folder).parent == tmp_path
-    share_between_workers()
-    assert os.environ["PROMETHEUS_MULTIPROC_DIR"] == folder
+    metrics = Metrics()
+    metrics.fhir_request("ehr.example.org", path, result, 0.04)
+    labels = {"server": "ehr.example.org", "resource": resource, "result": kind}
+    assert value(metrics, "tocsin_fhir_request_duration_seconds_count", **labels) == 1
+    assert value(metrics, "tocsin_fhir_request_duration_seconds_sum", **labels) == 0.04
+    text = metrics.render().decode()
+    assert not re.search("p1|ab12|Zqx", text)

@@ -237,6 +237,7 @@ async def test_pf_19_nothing_given_and_nothing_to_be_had_is_a_412_that_names_the
             await gathered(client, given, fetching=fetching)
         assert {"conditions", "labs", "medications"} <= set(caught.value.names)
         assert ("patient" in caught.value.names) is (PATIENT not in given.values())
+        assert ("server-error" if fetching else "no-fhir-server") in caught.value.reasons
 
 
 @pytest.mark.parametrize(

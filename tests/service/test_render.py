@@ -72,6 +72,7 @@ def rule(outcome: str, **changes: Any) -> dict[str, Any]:
         "folded": [],
         "notes": [],
         "tree": {"kind": "all", "says": "", "value": "true", "children": [population, when]},
+        "near_miss": False,
         "would_fire_if": [],
         "missing": [],
         **changes,
@@ -149,6 +150,14 @@ def test_silence_says_what_was_nearest() -> None:
     assert f"would fire if\n    {wish}" in text
     assert "not recorded: Age; x.y" in text
     assert "rule-excluded" not in text
+
+
+def test_rules_one_criterion_away_come_first_and_say_so() -> None:
+    single = rule("not-fired", rule="single", would_fire_if=["one"])
+    near = rule("not-fired", rule="near", near_miss=True, would_fire_if=["one", "two"])
+    text = printed(decision(explained(single, near)))
+    assert text.index("near") < text.index("single")
+    assert text.count("one criterion away: would fire if\n    one\n    two") == 1
 
 
 def test_a_patient_who_is_not_covered() -> None:

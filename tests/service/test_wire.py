@@ -49,6 +49,16 @@ async def test_an_answer_is_returned_and_the_headers_are_sent() -> None:
     await wire.aclose()
 
 
+@respx.mock
+async def test_a_further_attempt_is_made_without_a_word(capfd: pytest.CaptureFixture[str]) -> None:
+    route = respx.get(URL).mock(side_effect=[httpx.Response(503), _answer(content_type="application/json")])
+    wire = Wire()
+    assert await _send(wire) == b"{}"
+    assert route.call_count == 2
+    assert capfd.readouterr() == ("", "")
+    await wire.aclose()
+
+
 @pytest.mark.parametrize(
     ("status", "reason", "calls"),
     [

@@ -86,3 +86,28 @@ def test_meanings_are_shared_between_calls_over_the_same_tables() -> None:
     assert meanings_of(code_index(), units()) is meanings_of(code_index(), units())
     other = meanings_of(code_index((("hip-pain", (("http://ehr.example", "1"),)),)), units())
     assert other.of(of("http://ehr.example|1")).sets == {"hip-pain"}
+
+
+def test_codes_in_no_set_beside_known_ones_are_counted() -> None:
+    meanings = Meanings(code_index(), units())
+    beside = of(
+        codes.HIP_PAIN, "http://snomed.info/sct|123456789", "http://ehr.example|local", "http://loinc.org|x"
+    )
+    for _ in range(3):
+        assert meanings.of(beside).sets == {"hip-pain"}
+    meanings.of(of("http://snomed.info/sct|123456789"))
+    meanings.of(of("http://snomed.info/sct|123456789", "http://ehr.example|local"))
+    meanings.of(of(codes.HIP_PAIN, codes.FEVER))
+    assert meanings.take_unmapped() == {("snomed", "123456789"): 3}
+    assert meanings.take_unmapped() == {}
+    meanings.of(beside)
+    assert meanings.take_unmapped() == {("snomed", "123456789"): 1}
+
+
+def test_what_is_counted_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.facts.meanings._MEMO_LIMIT", 1)
+    meanings = Meanings(code_index(), units())
+    for number in (1, 2, 2):
+        concept = of(codes.HIP_PAIN, f"http://snomed.info/sct|12345678{number}")
+        assert meanings.of(concept).sets == {"hip-pain"}
+    assert meanings.take_unmapped() == {("snomed", "123456781"): 1}
