@@ -56,7 +56,7 @@ class Settings(BaseSettings):
     port: int = setting(8000, "TCP port to listen on.", group="server", example="8000", ge=1, le=65535)
     workers: Workers = setting(
         1,
-        "Worker processes; `cores` starts one for each core.",
+        "Worker processes; `cores` starts one for each core, or fewer where the container has little memory.",
         group="server",
         example="cores",
         ge=1,

@@ -17,6 +17,7 @@ from pydantic_settings import NoDecode
 from service.addresses import InvalidBase, parse_base
 
 __all__ = [
+    "MEMORY_LIMITS",
     "MOST_WORKERS",
     "BaseUrl",
     "BaseUrls",
@@ -33,6 +34,11 @@ __all__ = [
 ]
 
 MOST_WORKERS = 64
+MEMORY_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+"""Where control groups of version 2 and 1 say how much memory a container may use."""
+
+# What a worker takes while it starts, with its share of the process that starts it (docs/how-to/sizing.md).
+_WORKER_BYTES = 176 * 1024**2
 _DATABASE = re.compile(r"memory:\Z|sqlite:///.+|postgres(?:ql)?://.+")
 _LEAST_SECRET = 16
 
@@ -109,8 +115,25 @@ def _networks(texts: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _cores(value: object) -> object:
-    """`cores` as a number: the cores this process may run on. A quota of CPU time is not looked at."""
-    return min(len(os.sched_getaffinity(0)), MOST_WORKERS) if value == "cores" else value
+    """`cores` as a number: the cores this process may run on, or fewer workers where the memory limit of its
+    container is too small for as many. A quota of CPU time is not looked at.
+    """
+    if value != "cores":
+        return value
+    limit = _memory_limit()
+    fitting = MOST_WORKERS if limit is None else max(1, limit // _WORKER_BYTES)
+    return min(len(os.sched_getaffinity(0)), fitting, MOST_WORKERS)
+
+
+def _memory_limit() -> int | None:
+    """Bytes that the control group of this process may use; None where nothing says so."""
+    for file in MEMORY_LIMITS:
+        try:
+            said = file.read_text("ascii").strip()
+        except OSError:
+            continue
+        return int(said) if said.isdigit() else None
+    return None
 
 
 def _timezone(name: str) -> str:

@@ -232,8 +232,23 @@ def test_a_secret_that_cannot_be_read_is_reported(secrets: Path, monkeypatch: py
 
 
 def test_workers_can_be_one_for_each_core(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("service.values.MEMORY_LIMITS", (tmp_path / "none",))
     monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(3)))
     given(monkeypatch, **SANDBOX, TOCSIN_WORKERS="cores")
     assert load().workers == 3
     monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(500)))
     assert load().workers == 64
+
+
+@pytest.mark.parametrize(
+    ("limit", "workers"), [("max", 8), (str(2**28), 1), (str(2**29), 2), (str(2**32), 8), (str(2**20), 1)]
+)
+def test_no_more_workers_are_started_than_the_memory_of_the_container_holds(
+    limit: str, workers: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "memory.max"
+    file.write_text(f"{limit}\n")
+    monkeypatch.setattr("service.values.MEMORY_LIMITS", (tmp_path / "none", file))
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(8)))
+    given(monkeypatch, **SANDBOX, TOCSIN_WORKERS="cores")
+    assert load().workers == workers
