@@ -24,6 +24,7 @@ PORT ?= 8000
 
 VENV := .venv
 BIN := $(VENV)/bin
+TOOLS := $(VENV)/deploy
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 # The theme advertises its successor at each start unless told otherwise.
 MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs
@@ -41,8 +42,9 @@ run: $(VENV)/.run
 test: $(VENV)/.dev
 	@$(BIN)/python -m pytest --cov --cov-report=term
 
-test-deploy: $(VENV)/.dev
-	@TEST_CONTAINERS=1 $(BIN)/python -m pytest tests/deploy
+test-deploy: $(VENV)/.dev $(VENV)/.deploy
+	@PATH="$(CURDIR)/$(TOOLS)/bin:$(CURDIR)/$(TOOLS)/node_modules/.bin:$$PATH" TEST_CONTAINERS=1 \
+		$(BIN)/python -m pytest tests/deploy -rs
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check
@@ -92,4 +94,15 @@ $(VENV)/.run: $(VENV)/.python requirements/run.txt requirements/build.txt pyproj
 $(VENV)/.dev: $(VENV)/.run requirements/dev.txt
 	@echo "Installing the packages of requirements/dev.txt into $(VENV)" >&2
 	@$(PIP) --require-hashes -r requirements/dev.txt
+	@touch $@
+
+# Tools of tests/deploy in an environment of their own, because their pins clash with those of the service. What cannot
+# be had is told, and its tests are skipped.
+$(VENV)/.deploy: $(VENV)/.python tests/deploy/tools/requirements.txt tests/deploy/tools/package-lock.json
+	@echo "Installing the tools of tests/deploy into $(TOOLS)" >&2
+	@"$(PYTHON)" -m venv $(TOOLS)
+	@$(TOOLS)/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes \
+		-r tests/deploy/tools/requirements.txt || echo "Without these tools some tests are skipped." >&2
+	@cp tests/deploy/tools/package*.json $(TOOLS)/
+	@npm ci --silent --no-audit --no-fund --prefix $(TOOLS) || echo "Without Helm some tests are skipped." >&2
 	@touch $@
