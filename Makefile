@@ -7,6 +7,7 @@
 #   make docs          build the documentation site into build/site, which needs no network
 #   make docs-serve    show it on 127.0.0.1:8001 and build it anew at each change
 #   make bench         time one call against a bare constant answer
+#   make release       wheel, packages, rules, chart, bill of materials and checksums, in build/release
 #   make lock          write requirements/*.txt again from pyproject.toml
 #   make clean         remove what the other targets made
 
@@ -31,7 +32,7 @@ MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs
 LOCK := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
-.PHONY: help run test test-deploy check docs docs-serve bench lock clean
+.PHONY: help run test test-deploy check docs docs-serve bench release lock clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -62,6 +63,9 @@ docs-serve: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	@$(BIN)/python -m tests.bench
+
+release: $(VENV)/.dev
+	@$(BIN)/python deploy/release/build.py $(if $(IMAGE),--image)
 
 lock: $(VENV)/.dev
 	$(LOCK) $(UPGRADE) --output-file requirements/run.txt pyproject.toml

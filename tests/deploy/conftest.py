@@ -88,3 +88,11 @@ def engine(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     engine.build()
     yield engine
     engine.forget(IMAGE)
+
+
+@pytest.fixture(scope="session")
+def connected(engine: Engine) -> Engine:
+    """The same where its containers can reach each other."""
+    if reason := engine.unconnected():
+        pytest.skip(reason)
+    return engine

@@ -82,6 +82,14 @@ class Engine:
             return f"no container can be run here: {str(error)[-300:]}"
         return ""
 
+    def unconnected(self) -> str:
+        """Why containers cannot have a network of their own here; empty when they can."""
+        try:
+            self.run("podman", "run", "--rm", "--entrypoint=/bin/true", _BASE)
+        except (RuntimeError, OSError, subprocess.TimeoutExpired) as error:
+            return f"containers get no network here: {str(error)[-300:]}"
+        return ""
+
     def build(self) -> None:
         """Make IMAGE. Raises RuntimeError with the end of what was said."""
         secrets = [f"--secret=id=ca,src={path}" for path in _authorities()]

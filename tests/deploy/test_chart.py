@@ -251,7 +251,8 @@ def test_a_scan_finds_a_privileged_pod(helm: Tool, checkov: Tool, chart: Path, t
     assert "CKV_K8S_16" in failed_checks(checkov, "kubernetes", file)
 
 
-def test_the_rendered_deployment_runs(engine: Engine, helm: Tool, chart: Path, tmp_path: Path) -> None:
+def test_the_rendered_deployment_runs(connected: Engine, helm: Tool, chart: Path, tmp_path: Path) -> None:
+    engine = connected
     name, _, tag = IMAGE.rpartition(":")
     image = f"image: {{repository: {name}, tag: {tag}, pullPolicy: Never}}\n"
     text = image + "autoscaling: {enabled: false}\nreplicas: 1\n"

@@ -89,11 +89,12 @@ with psycopg.connect(url) as connection:
 
 
 @pytest.fixture(scope="module")
-def stack(engine: Engine, deploy: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def stack(connected: Engine, deploy: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     tool_named("podman-compose")
     copy = tmp_path_factory.mktemp("stack") / f"tocsin-test-{free_port()}"
     shutil.copytree(deploy, copy, ignore=shutil.ignore_patterns("secrets", ".env"))
     folder = copy / "compose"
+    engine = connected
     stack = Stack(engine, folder, free_port(), free_port())
     others = engine.build_others()
     variables = {

@@ -10,6 +10,7 @@ import itertools
 import json
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
@@ -155,17 +156,22 @@ class Load:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def settings(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
+def stores(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[dict[str, str], dict[str, str]]:
+    """Settings that lead to an empty store, and to another one for the copy."""
     common = {
         "TOCSIN_AUTH": "off",
         "TOCSIN_HOST": "127.0.0.1",
         "TOCSIN_STATE_DIR": str(tmp_path / "state"),
         "TOCSIN_PATIENT_KEY": secrets.token_hex(32),
     }
+    other = {**common, "TOCSIN_STATE_DIR": str(tmp_path / "other")}
     if request.param == "sqlite":
-        return common
+        return common, other
+    if shutil.which("pg_dump") is None:
+        pytest.skip("needs pg_dump (package postgresql-client), which is not installed here")
     server: Server = request.getfixturevalue("postgres")
-    return {**common, "TOCSIN_DATABASE_URL": server.new_database("rollout")}
+    first, second = (server.new_database(name) for name in ("rollout", "restored"))
+    return {**common, "TOCSIN_DATABASE_URL": first}, {**other, "TOCSIN_DATABASE_URL": second}
 
 
 @pytest.fixture(scope="session")
@@ -184,15 +190,10 @@ def tocsin(settings: dict[str, str], *arguments: str) -> str:
     return done.stdout
 
 
-def exported(settings: dict[str, str], folder: Path) -> dict[str, int]:
-    """How many lines of each kind the records have, as an administrator exports them."""
-    tocsin(settings, "decisions", "export", str(folder))
-    return {path.stem: len(path.read_bytes().splitlines()) for path in sorted(folder.iterdir())}
-
-
 def test_a_rollout_loses_no_call_and_a_copy_holds_them_all(
-    before: Path, repository: Path, settings: dict[str, str], tmp_path: Path
+    before: Path, repository: Path, stores: tuple[dict[str, str], dict[str, str]], tmp_path: Path
 ) -> None:
+    settings, other = stores
     rollout = Rollout(settings, tmp_path)
     try:
         rollout.start(before)
@@ -209,6 +210,14 @@ def test_a_rollout_loses_no_call_and_a_copy_holds_them_all(
     finally:
         rollout.end()
     assert load.failed == []
-    assert len(load.feedback) == len(load.calls) >= 50
+    assert len(load.feedback) == len(load.calls) >= 50, load.failed
     said = f"Level {LEVEL}, {len(load.calls)} calls, 0 problems."
     assert tocsin(settings, "db", "check").strip() == said
+    copy = tmp_path / "copy"
+    tocsin(settings, "db", "backup", str(copy))
+    tocsin(other, "db", "restore", str(copy), "--yes")
+    assert tocsin(other, "db", "check").strip() == said
+    records = tocsin(settings, "decisions", "export")
+    assert records.count("\n") == len(load.calls)
+    assert all(card in records for card in load.feedback)
+    assert tocsin(other, "decisions", "export") == records
