@@ -102,7 +102,8 @@ def _contacts(overlay: Overlay, rules: Iterable[Rule]) -> Iterator[Problem]:
             users.setdefault(name, []).append(rule.id)
     for name, ids in users.items():
         if name not in overlay.contacts:
-            message = f"contact '{name}' has no number; cards of {', '.join(ids)} will say so"
+            rules_of = ", ".join(ids)
+            message = f"contact '{name}' has no number; cards of {rules_of} point to the on-call list"
             yield overlay.problem("R055", message, ("contacts",), warning=True)
     for name in overlay.contacts:
         if name not in users:
