@@ -59,26 +59,25 @@ class Ledger:
 
 
 def _read(settings: Settings, shared: Store, now: float) -> Figures | None:
-    if settings.store_url == "memory:":
-        return _figures(shared, now)
-    own = open_store(settings)
+    own = open_store(settings) if settings.store_url != "memory:" else None
     try:
+        if own is None:
+            return _figures(shared, now)
         own.open()
         return _figures(own, now)
     except StoreError:
         return None
     finally:
-        own.close()
+        if own is not None:
+            own.close()
 
 
-def _figures(store: Store, now: float) -> Figures | None:
+def _figures(store: Store, now: float) -> Figures:
+    """Raises StoreError."""
     since, until = now - DAYS * _DAY_S, now + 1
     clients: dict[str, Seen] = {}
-    try:
-        for client, hook, count, last in store.summary(SEEN, since, until):
-            seen = clients.setdefault(client, Seen({}, last))
-            seen.hooks[hook] = count
-            seen.last = max(seen.last, last)
-        return Figures(count_rules(store, since, until), clients)
-    except StoreError:
-        return None
+    for client, hook, count, last in store.summary(SEEN, since, until):
+        seen = clients.setdefault(client, Seen({}, last))
+        seen.hooks[hook] = count
+        seen.last = max(seen.last, last)
+    return Figures(count_rules(store, since, until), clients)

@@ -103,7 +103,7 @@ class StatusPage:
             readable=figures is not None,
             days=DAYS,
             modes=Counter("off" if row.off else row.mode for row in rows),
-            trials=trials,
+            trials=sorted(trials, key=lambda trial: (not trial.overdue, trial.mode == "off", trial.id)),
             switches=[_switch(row, desk, whole) for row in desk.memory.switches.thrown()],
             errors=_errors(desk) if whole else [],
             overlay=bundle.overlay,

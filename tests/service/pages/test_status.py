@@ -88,7 +88,7 @@ async def test_calls_are_counted_by_client_and_hook(tmp_path: Path, kept: bool) 
     assert "patient-view 1" in page.text
     assert f"{dt.datetime.now(dt.UTC):%Y-%m-%d}" in page.text
     assert ("in SQLite for 365 days" in page.text) == kept
-    assert "evaluated 1 times, true 1 times, shown on 1 card" in rule.text
+    assert "evaluated: 1, true: 1, on cards: 1" in rule.text
     assert "0 accepted, 0 overridden, 1 without an answer" in rule.text
     assert "No call has evaluated this rule here in the last 7 days." in other.text
 
