@@ -75,6 +75,7 @@ lock: $(VENV)/.dev
 		--output-file requirements/traces.txt pyproject.toml
 	$(LOCK) $(UPGRADE) --extra dev --extra traces --constraint requirements/traces.txt \
 		--constraint requirements/build.txt --output-file requirements/dev.txt pyproject.toml
+	$(LOCK) $(UPGRADE) --output-file tests/deploy/tools/requirements.txt tests/deploy/tools/requirements.in
 
 clean:
 	rm -rf $(VENV) build dist var .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
