@@ -82,8 +82,8 @@ class Derivation:
         """A symptom or sign within `window` days, from any form it may be stated in.
 
         `by_onset` counts from its onset (is it new?), else from when it was last recorded; `standing` takes a
-        Condition that is still active as recorded today, as current pain does. True when one
-        statement says so; a later statement of absence overrules earlier observations and answers, but not a
+        Condition that is still active as recorded today, as current pain does. True when one statement says
+        so; a later statement of absence overrules earlier observations and answers, but not a
         Condition that still stands. False when stated absent, over, or, by onset, older than the window.
         None, with the evidence, when a statement is undecided; None without evidence when nothing is on
         record that says anything about the window: neither an absence nor a symptom of years ago does.
@@ -96,16 +96,14 @@ class Derivation:
             for entry in (*self.record.of(*sets), *self.record.answers.get(fact, ()))
             if entry.kind not in _NO_STATEMENT
             and unless not in entry.sets
-            and ((standing and entry.active) or not self._stale(entry, window, by_onset))
+            and not self._stale(entry, window, by_onset, standing)
         ]
         denied = last_denial(entries)
         yes: list[Evidence] = []
         unclear: list[Evidence] = []
         no: list[Evidence] = []
         for entry in entries:
-            verdict = self._verdict(entry, window, by_onset, denied)
-            if standing and entry.active and entry.present and entry.end is None:
-                verdict = True
+            verdict = self._verdict(entry, window, by_onset, standing, denied)
             (yes if verdict else unclear if verdict is None else no).append(entry)
         if yes:
             return True, yes
@@ -113,12 +111,14 @@ class Derivation:
             return None, unclear
         return False, no
 
-    def _stale(self, entry: Evidence, window: int, by_onset: bool) -> bool:
-        if by_onset and entry.present:
+    def _stale(self, entry: Evidence, window: int, by_onset: bool, standing: bool) -> bool:
+        if (by_onset and entry.present) or (standing and entry.active):
             return False
         return self.calendar.within(entry.seen or entry.start, window) is False
 
-    def _verdict(self, entry: Evidence, window: int, by_onset: bool, denied: Day | None) -> bool | None:
+    def _verdict(
+        self, entry: Evidence, window: int, by_onset: bool, standing: bool, denied: Day | None
+    ) -> bool | None:
         if entry.present is None:
             return None
         if not entry.present:
@@ -128,6 +128,8 @@ class Derivation:
             return False
         if overruled(entry, denied):
             return False
+        if standing and entry.active:
+            return True
         day = entry.start if by_onset else entry.seen or entry.start
         return self.calendar.within(day, window)
 

@@ -9,7 +9,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import orjson
 import pytest
 
 from service.addresses import Base, parse_base
+from service.bodies import opened
 
 __all__ = ["Json", "loopback", "resolved", "write_record"]
 
@@ -75,20 +76,7 @@ def write_record(file: Path, resources: Iterable[Json]) -> None:
 
 def resolved(resources: Sequence[Json]) -> list[Json]:
     """The resources with references by `urn:uuid` made relative, as a server does when it takes them in."""
-    names = {
-        f"urn:uuid:{resource['id']}": f"{resource['resourceType']}/{resource['id']}"
-        for resource in resources
-        if "id" in resource
-    }
-    return [_renamed(resource, names) for resource in resources]
-
-
-def _renamed(value: Any, names: Mapping[str, str]) -> Any:
-    if isinstance(value, dict):
-        return {
-            name: names.get(inner, inner)
-            if name == "reference" and isinstance(inner, str)
-            else _renamed(inner, names)
-            for name, inner in value.items()
-        }
-    return [_renamed(inner, names) for inner in value] if isinstance(value, list) else value
+    entries = [
+        {**({"fullUrl": f"urn:uuid:{one['id']}"} if "id" in one else {}), "resource": one} for one in resources
+    ]
+    return opened({"resourceType": "Bundle", "type": "collection", "entry": entries})

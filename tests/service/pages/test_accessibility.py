@@ -1,13 +1,11 @@
 """Every page by keyboard alone, and under axe-core in light and dark, wide and narrow, with details open."""
 
-from collections.abc import Iterator
 from importlib.resources import files
 from typing import Literal
 
 import pytest
 from playwright.sync_api import Browser, Page
 
-from tests.service.pages import browser
 from tests.service.pages.test_playground import ESR, yaml_of
 from tests.service.pages.test_site import PAGES
 
@@ -19,19 +17,6 @@ WHOLE = {"resultTypes": ["violations"]}
 SCHEMES: tuple[tuple[Literal["light", "dark"], object], ...] = (("light", WHOLE), ("dark", CONTRAST))
 # A long page repeats itself: of its closed parts the first few are opened.
 OPENED = 8
-
-
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    browser.chromium()
-    with browser.served() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def chromium(address: str) -> Iterator[Browser]:
-    with browser.browser() as found:
-        yield found
 
 
 def broken(page: Page) -> list[str]:

@@ -6,24 +6,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page
 
-from tests.service.pages import browser, picture
+from tests.service.pages import picture
 from tests.service.pages.test_playground import ESR, record, yaml_of
 from tests.service.pages.test_site import PAGES
 
 WIDTHS = (1280, 320)
-
-
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    browser.chromium()
-    with browser.served() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def chromium(address: str) -> Iterator[Browser]:
-    with browser.browser() as found:
-        yield found
 
 
 @pytest.fixture

@@ -22,7 +22,6 @@ from service.pages.playground import PROFILES
 from service.trust import Client
 from tests.service.calls import decided_on
 from tests.service.facts.build import PATIENT
-from tests.service.pages import browser
 from tests.service.pages.test_playground import resources
 
 Json = dict[str, Any]
@@ -47,19 +46,6 @@ MARKDOWN = MarkdownIt("commonmark", {"html": True}).enable("table")
 def strings(shared: Path) -> list[str]:
     blns = json.loads((shared / "corpus/hostile/naughty-strings/blns.json").read_text("utf-8"))
     return [*blns, *PROBES]
-
-
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    browser.chromium()
-    with browser.served() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def chromium(address: str) -> Iterator[Browser]:
-    with browser.browser() as found:
-        yield found
 
 
 class Watched:
