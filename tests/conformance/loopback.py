@@ -77,6 +77,7 @@ def write_record(file: Path, resources: Iterable[Json]) -> None:
 def resolved(resources: Sequence[Json]) -> list[Json]:
     """The resources with references by `urn:uuid` made relative, as a server does when it takes them in."""
     entries = [
-        {**({"fullUrl": f"urn:uuid:{one['id']}"} if "id" in one else {}), "resource": one} for one in resources
+        {**({"fullUrl": f"urn:uuid:{one['id']}"} if "id" in one else {}), "resource": one}
+        for one in resources
     ]
     return opened({"resourceType": "Bundle", "type": "collection", "entry": entries})
