@@ -26,7 +26,11 @@ PORT ?= 8000
 VENV := .venv
 BIN := $(VENV)/bin
 TOOLS := $(VENV)/deploy
-PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+# A lock file is whole, so nothing is left to resolve: a resolver that meets a newer release of a package it knows under
+# another spelling ("coverage[toml]") would refuse the file. `pip check` tells when it is not whole.
+INSTALL := install --quiet --no-deps
+LOCKED := $(INSTALL) --require-hashes
 # The theme advertises its successor at each start unless told otherwise.
 MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs
 LOCK := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras \
@@ -92,13 +96,15 @@ $(VENV)/.python:
 
 $(VENV)/.run: $(VENV)/.python requirements/run.txt requirements/build.txt pyproject.toml service/__init__.py
 	@echo "Installing the packages of requirements/run.txt into $(VENV)" >&2
-	@$(PIP) --require-hashes -r requirements/run.txt -r requirements/build.txt
-	@$(PIP) --no-deps --no-build-isolation --editable .
+	@$(PIP) $(LOCKED) -r requirements/run.txt -r requirements/build.txt
+	@$(PIP) $(INSTALL) --no-build-isolation --editable .
+	@$(PIP) check > /dev/null || { $(PIP) check >&2; exit 1; }
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run requirements/dev.txt
 	@echo "Installing the packages of requirements/dev.txt into $(VENV)" >&2
-	@$(PIP) --require-hashes -r requirements/dev.txt
+	@$(PIP) $(LOCKED) -r requirements/dev.txt
+	@$(PIP) check > /dev/null || { $(PIP) check >&2; exit 1; }
 	@touch $@
 
 # Tools of tests/deploy in an environment of their own, because their pins clash with those of the service. What cannot
@@ -106,7 +112,7 @@ $(VENV)/.dev: $(VENV)/.run requirements/dev.txt
 $(VENV)/.deploy: $(VENV)/.python tests/deploy/tools/requirements.txt tests/deploy/tools/package-lock.json
 	@echo "Installing the tools of tests/deploy into $(TOOLS)" >&2
 	@"$(PYTHON)" -m venv $(TOOLS)
-	@$(TOOLS)/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes \
+	@$(TOOLS)/bin/python -m pip --disable-pip-version-check $(LOCKED) \
 		-r tests/deploy/tools/requirements.txt || echo "Without these tools some tests are skipped." >&2
 	@cp tests/deploy/tools/package*.json $(TOOLS)/
 	@npm ci --silent --no-audit --no-fund --prefix $(TOOLS) || echo "Without Helm some tests are skipped." >&2

@@ -51,7 +51,7 @@ def _packages(folder: Path) -> None:
     """the packages of requirements/run.txt and build.txt, by their hashes"""
     locks = [option for lock in LOCKS for option in ("-r", str(REPOSITORY / "requirements" / lock))]
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--quiet"]
-    _run(*pip, "--require-hashes", "--dest", str(folder / "packages"), *locks)
+    _run(*pip, "--require-hashes", "--no-deps", "--dest", str(folder / "packages"), *locks)
     for lock in LOCKS:
         shutil.copy(REPOSITORY / "requirements" / lock, folder)
 

@@ -15,7 +15,7 @@ cd - >/dev/null
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed." >&2; exit 1; }
 "$python" -m venv "$target"
 pip="$target/bin/python -m pip --disable-pip-version-check install --quiet --no-index --find-links $here/packages"
-$pip --require-hashes -r "$here/run.txt"
+$pip --require-hashes --no-deps -r "$here/run.txt"
 $pip --no-deps "$here"/tocsin-*.whl
 "$target/bin/tocsin" rules lint
 echo "Installed in $target. Next: $target/bin/tocsin doctor" >&2
