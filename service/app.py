@@ -5,6 +5,7 @@ as much as the rules. Source: CDS Hooks 2.0.1; conformance notes DSC-01, REQ-01,
 """
 
 import datetime as dt
+import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -281,6 +282,8 @@ def _now() -> dt.datetime:
 
 
 def _log(event: str, answered: Answer, caller: Caller, bytes_in: int, bytes_out: int) -> None:
+    if not logger().is_enabled_for(logging.INFO):
+        return
     outcomes = answered.decision.outcomes.values()
     states = answered.outcomes
     bind_call(answered.call.instance)

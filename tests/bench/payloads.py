@@ -1,4 +1,5 @@
-"""Hook calls of a given size for the benchmark: one patient with a card to answer, among everyday resources.
+"""Hook calls of a given size for the benchmark: a patient with a card to answer, or with nothing to say,
+among everyday resources.
 
 Deterministic and made up. Sizes are near what EHRs send: about 0.9 kB a resource with display texts and
 metadata.
@@ -43,15 +44,16 @@ _SERIES = [
 ]
 
 
-def payload(resources: int, today: dt.date) -> bytes:
+def payload(resources: int, today: dt.date, *, silent: bool = False) -> bytes:
     """A patient-view call with so many resources in its prefetch: a patient, a third Conditions, the rest
-    results.
+    results. `silent` leaves out what the card rests on.
     """
     conditions = max(2, (resources - 1) // 3)
     observations = resources - 1 - conditions
+    first = len(_RELEVANT) if silent else 0
     prefetch = {
         "patient": _patient(today),
-        "conditions": _bundle([_condition(number, today) for number in range(conditions)]),
+        "conditions": _bundle([_condition(first + number, today) for number in range(conditions)]),
         "encounters": None,
         "labs": _bundle([_observation(number, today) for number in range(observations)]),
         "findings": None,
