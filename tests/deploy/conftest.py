@@ -22,6 +22,11 @@ def deploy(repository: Path) -> Path:
     return repository / "deploy"
 
 
+@pytest.fixture(scope="session")
+def chart(deploy: Path) -> Path:
+    return deploy / "chart"
+
+
 def tool_named(name: str) -> Tool:
     """Runs a program that is on PATH; skips the test where it is not."""
     path = shutil.which(name)

@@ -4,7 +4,6 @@ import json
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -17,27 +16,22 @@ from service import __version__
 from service.settings import table
 from tests.deploy.conftest import Tool, failed_checks
 from tests.deploy.engine import IMAGE, Engine, call
+from tests.deploy.rendering import (
+    CANARY,
+    FULL,
+    Values,
+    environment,
+    merged,
+    of_kind,
+    pod_of,
+    refused,
+    rendered,
+    template,
+    written,
+)
 from tests.deploy.values_schema import OF_THE_CHART, SECRET, schema_text
+from tests.service.trust.signing import ec_key
 
-FULL = """\
-image: {repository: registry.example/tocsin, digest: "sha256:%s"}
-imagePullSecrets: [{name: pull}]
-settings:
-  public_url: https://cds.example.org
-  cors_origins: [https://a.example.org, https://b.example.org]
-  max_body_bytes: 16777216
-  critical_rules: false
-  explain: "off"
-site: {schema_version: 1, site: example}
-secrets: {existingSecret: tocsin, keys: [database_url, patient_key, admin_token], keysSecret: tocsin-keys}
-autoscaling: {enabled: false}
-replicas: 3
-ingress: {enabled: true, className: nginx, host: cds.example.org, tlsSecret: cds-tls}
-networkPolicy:
-  from: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: ingress}}}]
-""" % ("0" * 64)
-
-KUBERNETES = ("--kube-version", "1.30.0")
 WRONG: dict[str, dict[str, Any]] = {
     "an unknown value": {"replicaCount": 2},
     "an unknown setting": {"settings": {"public_url": "https://cds.example.org", "budget": 500}},
@@ -55,6 +49,23 @@ WRONG: dict[str, dict[str, Any]] = {
     "a digest that is none": {"image": {"digest": "sha256:123"}},
     "no client": {"clients": {"clients": []}},
     "no worker": {"workers": 0},
+    "a setting that files are mounted for": {
+        "settings": {
+            "public_url": "https://cds.example.org",
+            "rules_bundle": "/etc/tocsin-rules/rules.tar.gz",
+        }
+    },
+    "an archive in a folder of its own": {"rules": {"file": "2026/rules.tar.gz"}},
+    "a private key where a public one belongs": {
+        "rules": {"publicKeys": ["-----BEGIN PRIVATE KEY-----\nMC4=\n-----END PRIVATE KEY-----\n"]}
+    },
+    "the name of a file where a key belongs": {"rules": {"publicKeys": ["tocsin-rules.pem"]}},
+    "a volume of two kinds": {"rules": {"volume": {"nfs": {}, "persistentVolumeClaim": {}}}},
+    "root": {"runAsUser": 0},
+    "a canary nobody has heard of": {"canary": {"patients": ["nobody"]}},
+    "a canary of a place that is no URL": {"canary": {"url": "cds.example.org"}},
+    "a canary without patience": {"canary": {"budgetMs": 0}},
+    "no DNS": {"networkPolicy": {"dnsPorts": []}},
     "a port too high": {"networkPolicy": {"egressPorts": [70000]}},
 }
 
@@ -69,11 +80,6 @@ ARGUED = {"CKV_K8S_11", "CKV_K8S_21"} | OF_A_TAG
 
 
 @pytest.fixture(scope="module")
-def chart(deploy: Path) -> Path:
-    return deploy / "chart"
-
-
-@pytest.fixture(scope="module")
 def values(chart: Path) -> dict[str, Any]:
     found: dict[str, Any] = yaml.safe_load((chart / "values.yaml").read_text("utf-8"))
     return found
@@ -82,30 +88,6 @@ def values(chart: Path) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def schema(chart: Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((chart / "values.schema.json").read_text("utf-8"))
-    return found
-
-
-def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """As Helm lays one file of values over another."""
-    result = dict(under)
-    for key, value in over.items():
-        below = result.get(key)
-        if isinstance(below, dict) and isinstance(value, dict):
-            value = merged(below, value)
-        result[key] = value
-    return result
-
-
-def rendered(helm: Tool, chart: Path, folder: Path, text: str) -> list[dict[str, Any]]:
-    file = folder / "values.yaml"
-    file.write_text(text, encoding="utf-8")
-    done = helm("template", "t", str(chart), *KUBERNETES, "--values", str(file))
-    assert done.returncode == 0, done.stderr
-    return [part for part in yaml.safe_load_all(done.stdout) if part]
-
-
-def of_kind(objects: list[dict[str, Any]], kind: str) -> dict[str, Any]:
-    (found,) = [one for one in objects if one["kind"] == kind]
     return found
 
 
@@ -125,7 +107,7 @@ def test_every_setting_has_exactly_one_place(schema: dict[str, Any]) -> None:
 def test_the_default_values_fit(schema: dict[str, Any], values: dict[str, Any]) -> None:
     jsonschema.Draft7Validator.check_schema(schema)
     jsonschema.validate(values, schema, jsonschema.Draft7Validator)
-    jsonschema.validate(merged(values, yaml.safe_load(FULL)), schema, jsonschema.Draft7Validator)
+    jsonschema.validate(merged(values, FULL), schema, jsonschema.Draft7Validator)
 
 
 @pytest.mark.parametrize("what", WRONG)
@@ -136,9 +118,7 @@ def test_wrong_values_are_refused(schema: dict[str, Any], values: dict[str, Any]
 
 @pytest.mark.parametrize("what", WRONG)
 def test_helm_refuses_wrong_values(helm: Tool, chart: Path, tmp_path: Path, what: str) -> None:
-    file = tmp_path / "values.yaml"
-    file.write_text(yaml.safe_dump(WRONG[what]))
-    done = helm("template", "t", str(chart), *KUBERNETES, "--values", str(file))
+    done = template(helm, chart, tmp_path, WRONG[what])
     assert done.returncode != 0
     assert "schema" in done.stderr
 
@@ -163,16 +143,14 @@ def test_the_version_is_the_program_s(chart: Path) -> None:
     assert yaml.safe_load((chart / "Chart.yaml").read_text("utf-8"))["appVersion"] == __version__
 
 
-@pytest.mark.parametrize("text", ["", FULL], ids=["default", "full"])
-def test_lint_finds_nothing(helm: Tool, chart: Path, tmp_path: Path, text: str) -> None:
-    file = tmp_path / "values.yaml"
-    file.write_text(text)
-    done = helm("lint", "--strict", str(chart), "--values", str(file))
+@pytest.mark.parametrize("given", [{}, FULL], ids=["default", "full"])
+def test_lint_finds_nothing(helm: Tool, chart: Path, tmp_path: Path, given: Values) -> None:
+    done = helm("lint", "--strict", str(chart), "--values", str(written(tmp_path, given)))
     assert done.returncode == 0, done.stdout
 
 
 def test_the_pod_is_restricted(helm: Tool, chart: Path, tmp_path: Path) -> None:
-    pod = of_kind(rendered(helm, chart, tmp_path, ""), "Deployment")["spec"]["template"]["spec"]
+    pod = pod_of(rendered(helm, chart, tmp_path, {}))["spec"]
     assert pod["securityContext"]["runAsNonRoot"] is True
     assert pod["securityContext"]["runAsUser"] == 65532
     assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
@@ -191,17 +169,16 @@ def test_the_pod_is_restricted(helm: Tool, chart: Path, tmp_path: Path) -> None:
 
 def test_full_values_reach_the_pod(helm: Tool, chart: Path, tmp_path: Path) -> None:
     objects = rendered(helm, chart, tmp_path, FULL)
-    deployment = of_kind(objects, "Deployment")
-    assert deployment["spec"]["replicas"] == 3
-    pod = deployment["spec"]["template"]["spec"]
+    assert of_kind(objects, "Deployment")["spec"]["replicas"] == 3
+    pod = pod_of(objects)["spec"]
     (container,) = pod["containers"]
     assert container["image"] == f"registry.example/tocsin@sha256:{'0' * 64}"
-    env = {one["name"]: one["value"] for one in container["env"]}
+    env = environment(objects)
     assert env["TOCSIN_CORS_ORIGINS"] == "https://a.example.org,https://b.example.org"
     assert env["TOCSIN_MAX_BODY_BYTES"] == "16777216"
     assert env["TOCSIN_CRITICAL_RULES"] == "off"
     assert env["TOCSIN_SITE"] == "/etc/tocsin/site.yaml"
-    assert env.keys() <= {row.name for row in table()}
+    assert env.keys() <= {row.name for row in table()} | {"SSL_CERT_FILE"}
     secret = next(one["secret"] for one in pod["volumes"] if one["name"] == "secrets")
     assert {item["path"] for item in secret["items"]} == {f"tocsin_{name}" for name in SECRET}
     config = of_kind(objects, "ConfigMap")["data"]
@@ -209,43 +186,81 @@ def test_full_values_reach_the_pod(helm: Tool, chart: Path, tmp_path: Path) -> N
     paths = of_kind(objects, "Ingress")["spec"]["rules"][0]["http"]["paths"]
     assert [one["path"] for one in paths] == ["/cds-services"]
     assert "HorizontalPodAutoscaler" not in {one["kind"] for one in objects}
-    assert of_kind(objects, "NetworkPolicy")["spec"]["ingress"][0]["from"][0]["namespaceSelector"][
-        "matchLabels"
-    ]
+    policy = of_kind(objects, "NetworkPolicy", "t-tocsin")["spec"]
+    assert policy["ingress"][0]["from"][0]["namespaceSelector"]["matchLabels"]
 
 
-def test_an_ingress_without_tls_is_refused(helm: Tool, chart: Path) -> None:
-    done = helm("template", "t", str(chart), *KUBERNETES, "--set", "ingress.enabled=true")
-    assert done.returncode != 0
-    assert "needs TLS" in done.stderr
+def test_an_ingress_without_tls_is_refused(helm: Tool, chart: Path, tmp_path: Path) -> None:
+    assert "needs TLS" in refused(helm, chart, tmp_path, {"ingress": {"enabled": True}})
 
 
-@pytest.mark.parametrize("text", ["", FULL], ids=["default", "full"])
-def test_kubernetes_knows_every_field(helm: Tool, chart: Path, tmp_path: Path, text: str) -> None:
+def test_a_key_that_yaml_has_spoilt_is_refused(helm: Tool, chart: Path, tmp_path: Path) -> None:
+    key = dict(ec_key().as_dict(private=False))
+    clients = [{"id": "ehr", "issuer": "https://ehr.example.org", "jwks": {"keys": [key]}}]
+    assert template(helm, chart, tmp_path, {"clients": {"clients": clients}}).returncode == 0
+    key["true"] = key.pop("y")
+    assert 'write "y"' in refused(helm, chart, tmp_path, {"clients": {"clients": clients}})
+
+
+def test_a_platform_may_choose_the_user(helm: Tool, chart: Path, tmp_path: Path) -> None:
+    objects = rendered(helm, chart, tmp_path, {**CANARY, "runAsUser": None})
+    for kind in ("Deployment", "CronJob"):
+        said = pod_of(objects, kind)["spec"]["securityContext"]
+        assert said["runAsNonRoot"] is True
+        assert not said.keys() & {"runAsUser", "runAsGroup", "fsGroup"}
+
+
+def test_own_authorities_are_where_python_looks(helm: Tool, chart: Path, tmp_path: Path) -> None:
+    objects = rendered(helm, chart, tmp_path, FULL)
+    for kind in ("Deployment", "CronJob"):
+        spec = pod_of(objects, kind)["spec"]
+        (container,) = spec["containers"]
+        assert {"name": "SSL_CERT_FILE", "value": "/etc/tocsin-ca/ca-bundle.pem"} in container["env"]
+        (mount,) = [one for one in container["volumeMounts"] if one["name"] == "ca"]
+        assert mount["mountPath"] == "/etc/tocsin-ca"
+        assert {"name": "ca", "configMap": {"name": "hospital-ca"}} in spec["volumes"]
+
+
+def test_prometheus_finds_the_service_under_the_job_of_the_alerts(
+    helm: Tool, chart: Path, tmp_path: Path, deploy: Path
+) -> None:
+    objects = rendered(helm, chart, tmp_path, FULL)
+    monitor = of_kind(objects, "ServiceMonitor")
+    assert monitor["metadata"]["labels"]["release"] == "prometheus"
+    service = of_kind(objects, "Service")
+    labels = service["metadata"]["labels"]
+    assert monitor["spec"]["selector"]["matchLabels"].items() <= labels.items()
+    alerts = (deploy / "observability/alerts.yaml").read_text("utf-8")
+    assert f'job="{labels[monitor["spec"]["jobLabel"]]}"' in alerts
+    (endpoint,) = monitor["spec"]["endpoints"]
+    assert endpoint["port"] in [port["name"] for port in service["spec"]["ports"]]
+
+
+@pytest.mark.parametrize("given", [{}, FULL], ids=["default", "full"])
+def test_kubernetes_knows_every_field(helm: Tool, chart: Path, tmp_path: Path, given: Values) -> None:
     program = shutil.which("kubernetes-validate")
     if program is None:
         pytest.skip("needs kubernetes-validate, which is not installed here")
     file = tmp_path / "objects.yaml"
-    file.write_text(yaml.safe_dump_all(rendered(helm, chart, tmp_path, text)))
+    file.write_text(yaml.safe_dump_all(rendered(helm, chart, tmp_path, given)))
     command = [program, "--kubernetes-version", "1.33.0", "--strict", str(file)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("text", ["", FULL], ids=["default", "full"])
+@pytest.mark.parametrize("given", [{}, FULL], ids=["default", "full"])
 def test_a_scan_finds_only_what_is_argued(
-    helm: Tool, checkov: Tool, chart: Path, tmp_path: Path, text: str
+    helm: Tool, checkov: Tool, chart: Path, tmp_path: Path, given: Values
 ) -> None:
     file = tmp_path / "objects.yaml"
-    file.write_text(yaml.safe_dump_all(rendered(helm, chart, tmp_path, text)))
+    file.write_text(yaml.safe_dump_all(rendered(helm, chart, tmp_path, given)))
     found = failed_checks(checkov, "kubernetes", file)
-    assert found == (ARGUED - OF_A_TAG if text else ARGUED)
+    assert found == (ARGUED - OF_A_TAG if given else ARGUED)
 
 
 def test_a_scan_finds_a_privileged_pod(helm: Tool, checkov: Tool, chart: Path, tmp_path: Path) -> None:
-    objects = rendered(helm, chart, tmp_path, "")
-    pod = of_kind(objects, "Deployment")["spec"]["template"]["spec"]
-    pod["containers"][0]["securityContext"]["privileged"] = True
+    objects = rendered(helm, chart, tmp_path, {})
+    pod_of(objects)["spec"]["containers"][0]["securityContext"]["privileged"] = True
     file = tmp_path / "objects.yaml"
     file.write_text(yaml.safe_dump_all(objects))
     assert "CKV_K8S_16" in failed_checks(checkov, "kubernetes", file)
@@ -254,12 +269,12 @@ def test_a_scan_finds_a_privileged_pod(helm: Tool, checkov: Tool, chart: Path, t
 def test_the_rendered_deployment_runs(connected: Engine, helm: Tool, chart: Path, tmp_path: Path) -> None:
     engine = connected
     name, _, tag = IMAGE.rpartition(":")
-    image = f"image: {{repository: {name}, tag: {tag}, pullPolicy: Never}}\n"
-    text = image + "autoscaling: {enabled: false}\nreplicas: 1\n"
+    image = {"repository": name, "tag": tag, "pullPolicy": "Never"}
+    given = {"image": image, "autoscaling": {"enabled": False}, "replicas": 1}
     kinds = ("ConfigMap", "Deployment")
-    objects = [one for one in rendered(helm, chart, tmp_path, text) if one["kind"] in kinds]
+    objects = [one for one in rendered(helm, chart, tmp_path, given) if one["kind"] in kinds]
     # The engine would open a named port on every address of this machine.
-    del of_kind(objects, "Deployment")["spec"]["template"]["spec"]["containers"][0]["ports"]
+    del pod_of(objects)["spec"]["containers"][0]["ports"]
     file = tmp_path / "play.yaml"
     file.write_text(yaml.safe_dump_all(objects))
     pod, container = "t-tocsin-pod-0", "t-tocsin-pod-0-tocsin"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from service.settings import SECRETS, table
+from service.settings import SECRETS, Settings, table
 from service.trust.clientfile import read_clients
 from tests.deploy.conftest import Tool, tool_named
 
@@ -106,8 +106,21 @@ def test_mounted_files_exist(folder: Path, services: dict[str, dict[str, Any]]) 
         for volume in service.get("volumes", ())
         if volume.startswith(".")
     ]
-    assert len(sources) == 4
-    assert [source for source in sources if not (folder / source).is_file()] == []
+    assert len(sources) == 5
+    assert [source for source in sources if not (folder / source).exists()] == []
+    # What is to be read anew must be in a folder: of a replaced file the container keeps the old one.
+    assert [source for source in sources if (folder / source).is_dir()] == ["./site"]
+
+
+def test_the_site_s_files_are_left_out_until_they_are_named(
+    services: dict[str, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = ("TOCSIN_SITE", "TOCSIN_RULES_BUNDLE", "TOCSIN_RULES_KEY")
+    for name in named:
+        (default,) = BOUND.findall(services["tocsin"]["environment"][name])
+        monkeypatch.setenv(name, default)
+    settings = Settings()
+    assert (settings.site, settings.rules_bundle, settings.rules_key) == (None, None, ())
 
 
 def test_images_name_no_registry(services: dict[str, dict[str, Any]]) -> None:

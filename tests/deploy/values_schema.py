@@ -7,12 +7,24 @@ import json
 from pathlib import Path
 from typing import Any
 
+from service.canary import PROBES
 from service.settings import Settings
 
 __all__ = ["CHART", "OF_THE_CHART", "SECRET", "schema_text"]
 
 CHART = Path(__file__).resolve().parents[2] / "deploy" / "chart"
-OF_THE_CHART = ("clients", "demo", "host", "port", "profile", "site", "state_dir", "workers")
+OF_THE_CHART = (
+    "clients",
+    "demo",
+    "host",
+    "port",
+    "profile",
+    "rules_bundle",
+    "rules_key",
+    "site",
+    "state_dir",
+    "workers",
+)
 """Settings that the templates decide, or that have a value of their own."""
 SECRET = ("admin_token", "database_url", "patient_key")
 """Settings that come from a Secret by reference, never from values."""
@@ -22,6 +34,14 @@ _FLAG = {"type": "boolean"}
 _TEXTS = {"type": "object", "additionalProperties": _TEXT}
 _DOCUMENT = {"type": "object"}
 _OBJECTS = {"type": "array", "items": _DOCUMENT}
+# A name in a ConfigMap or a Secret, which is the name of a file in the pod.
+_FILE = {"type": "string", "pattern": "^[A-Za-z0-9_][-._A-Za-z0-9]{0,252}$"}
+_RESOURCES = {"requests": _DOCUMENT, "limits": _DOCUMENT}
+# A public key in PEM: whoever pastes the private one is stopped before it gets into a ConfigMap.
+_PUBLIC = {
+    "type": "string",
+    "pattern": "^\\s*-----BEGIN PUBLIC KEY-----[A-Za-z0-9+/=\\s]+-----END PUBLIC KEY-----\\s*$",
+}
 _REFERENCE = {"type": "string", "pattern": "^([a-z0-9]([-a-z0-9.]*[a-z0-9])?)?$", "maxLength": 253}
 
 
@@ -36,11 +56,12 @@ def schema_text() -> str:
 
 
 def _values() -> dict[str, Any]:
-    return _closed({**_workload(), **_surroundings()}, "image", "settings", "clients")
+    parts = {**_workload(), **_content(), **_surroundings(), **_watch()}
+    return _closed(parts, "image", "settings", "clients")
 
 
 def _workload() -> dict[str, Any]:
-    """What runs: image, settings, clients, site, secrets, size."""
+    """What runs: image, settings, secrets, size."""
     return {
         "image": _closed(
             {
@@ -54,9 +75,6 @@ def _workload() -> dict[str, Any]:
         "imagePullSecrets": _OBJECTS,
         "replicas": _count(0, 100),
         "settings": _closed(_settings(), "public_url"),
-        "clients": {"type": "object", "required": ["clients"], "additionalProperties": False}
-        | {"properties": {"clients": {"type": "array", "minItems": 1, "items": _DOCUMENT}}},
-        "site": _DOCUMENT,
         "secrets": _closed(
             {
                 "existingSecret": _REFERENCE,
@@ -65,8 +83,29 @@ def _workload() -> dict[str, Any]:
             }
         ),
         "serviceAccount": _closed({"annotations": _TEXTS}),
+        "caBundle": _closed({"configMap": _REFERENCE, "key": _FILE}),
+        "runAsUser": {"type": ["integer", "null"], "minimum": 1},
         "workers": _count(1, 64),
-        "resources": _closed({"requests": _DOCUMENT, "limits": _DOCUMENT}),
+        "resources": _closed(_RESOURCES),
+    }
+
+
+def _content() -> dict[str, Any]:
+    """What it goes by: clients, the site, the rules."""
+    return {
+        "clients": {"type": "object", "required": ["clients"], "additionalProperties": False}
+        | {"properties": {"clients": {"type": "array", "minItems": 1, "items": _DOCUMENT}}},
+        "site": _DOCUMENT,
+        "siteConfigMap": _REFERENCE,
+        "rules": _closed(
+            {
+                "configMap": _REFERENCE,
+                "existingSecret": _REFERENCE,
+                "volume": {"type": "object", "maxProperties": 1},
+                "file": _FILE,
+                "publicKeys": {"type": "array", "uniqueItems": True, "items": _PUBLIC},
+            }
+        ),
     }
 
 
@@ -97,12 +136,44 @@ def _surroundings() -> dict[str, Any]:
                 "enabled": _FLAG,
                 "from": _OBJECTS,
                 "egressPorts": {"type": "array", "items": _count(1, 65535)},
+                "dnsPorts": {"type": "array", "minItems": 1, "items": _count(1, 65535)},
             }
         ),
         "podAnnotations": _TEXTS,
         "nodeSelector": _TEXTS,
         "tolerations": _OBJECTS,
         "global": _DOCUMENT,
+    }
+
+
+def _watch() -> dict[str, Any]:
+    """What looks after it: Prometheus, the canary."""
+    return {
+        "serviceMonitor": _closed(
+            {
+                "enabled": _FLAG,
+                "interval": {"type": "string", "pattern": "^[1-9][0-9]*[sm]$"},
+                "labels": _TEXTS,
+            }
+        ),
+        "canary": _closed(
+            {
+                "enabled": _FLAG,
+                "schedule": {"type": "string", "minLength": 1},
+                "existingSecret": _REFERENCE,
+                "key": _FILE,
+                "issuer": _TEXT,
+                "url": {"type": "string", "pattern": "^(https?://[^\\s]+)?$"},
+                "budgetMs": _count(1, 60_000),
+                "patients": {
+                    "type": "array",
+                    "uniqueItems": True,
+                    "items": {"enum": [probe.patient for probe in PROBES]},
+                },
+                "silent": _FLAG,
+                "resources": _closed(_RESOURCES),
+            }
+        ),
     }
 
 
