@@ -84,7 +84,8 @@ class Source(_Part, frozen=True):
 class Link(_Part, frozen=True):
     """`smart` is a SMART launch URL, to which the EHR adds `iss` and `launch`; only it has appContext.
 
-    http is taken for services tried out on one machine; an EHR wants https.
+    http is taken for services tried out on one machine; an EHR wants https. `autolaunchable` is in the
+    protocol (LNK-05); Tocsin never sends it.
     """
 
     label: str
@@ -150,7 +151,10 @@ class Action(_Part, frozen=True):
 
 
 class Suggestion(_Part, frozen=True):
-    """Actions that are taken together with one click. Without `uuid` no feedback on it would come."""
+    """Actions that are taken together with one click. Without `uuid` no feedback on it would come.
+
+    `isRecommended` is in the protocol (SUG-03); Tocsin never sends it.
+    """
 
     label: str
     uuid: str
@@ -208,7 +212,9 @@ class Card(_Part, frozen=True, kw_only=True):
 
 
 class Response(_Part, frozen=True):
-    """The body of a 200. `cards` is sent even when empty: nothing to say (RSP-04)."""
+    """The body of a 200. `cards` is sent even when empty: nothing to say (RSP-04). `systemActions` are in the
+    protocol (RSP-02); Tocsin never sends any.
+    """
 
     cards: Sequence[Card]
     systemActions: Sequence[Action] = ()

@@ -4,7 +4,7 @@
     ├── HookError                  what a caller sent breaks CDS Hooks: answered with a 4xx
     │   ├── HookUnknown, HookMismatch, HookInstanceInvalid
     │   ├── ContextMissing, ContextInvalid, ContextFieldMissing, ContextFieldInvalid
-    │   ├── FhirServerMissing, FhirServerInvalid, AuthorizationInvalid
+    │   ├── FhirServerMissing, FhirServerInvalid
     │   └── FeedbackInvalid
     ├── TokenUnresolved            a prefetch template asks for what this call does not give
     ├── ServiceInvalid             a discovery entry that must not be published
@@ -14,7 +14,6 @@ A message names members of the protocol and never repeats a value: values can be
 """
 
 __all__ = [
-    "AuthorizationInvalid",
     "CardError",
     "ContextFieldInvalid",
     "ContextFieldMissing",
@@ -125,14 +124,6 @@ class FhirServerInvalid(HookError):
     code = "fhir-server-invalid"
     message = "fhirServer is not an absolute http or https URL."
     action = "Send the base URL of the FHIR server."
-
-
-class AuthorizationInvalid(HookError):
-    """A member of `fhirAuthorization` is absent or not as defined (REQ-05)."""
-
-    code = "fhir-authorization-invalid"
-    message = "fhirAuthorization lacks a usable {}."
-    action = "Send access_token, token_type Bearer, expires_in, scope and subject, or no fhirAuthorization."
 
 
 class FeedbackInvalid(HookError):

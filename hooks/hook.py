@@ -18,10 +18,11 @@ __all__ = ["ENCOUNTER", "PATIENT", "USER", "USER_TOKENS", "Context", "Discreet",
 R = TypeVar("R")
 
 # Wider than a FHIR id (EHRs send up to some 200 characters, and "_"), but nothing that has a meaning in a URL
-# or a search value.
-_ID = r"[A-Za-z0-9][A-Za-z0-9._~:@=+-]{0,255}"
+# or a search value: "." and "..", which FHIR allows as ids, are steps of a path.
+_ID = r"(?!\.{1,2}(?:/|\Z))[A-Za-z0-9.-][A-Za-z0-9._~:@=+-]{0,255}"
 _BARE = re.compile(rf"{_ID}\Z")
 _REFERENCE = re.compile(rf"[A-Z][A-Za-z]+/{_ID}\Z")
+_ABSOLUTE = re.compile(rf"(?i:https?)://[^\s?#@]{{1,512}}/([A-Z][A-Za-z]+/{_ID})(?:/_history/{_ID})?\Z")
 # What a list of references holds is only compared with ids, so URNs and absolute URLs pass, in a search value
 # nothing that would split it.
 _LISTED = re.compile(r"[^\s,|$\\]{1,512}\Z")
@@ -153,7 +154,7 @@ class Hook(msgspec.Struct, frozen=True):
                 return resources(raw, decode)
             if field.kind is Kind.REFERENCES:
                 return _references(raw)
-            return _bare(raw) if field.kind is Kind.ID else _matching(_REFERENCE, _TEXT.decode(raw))
+            return _bare(raw) if field.kind is Kind.ID else _reference(raw)
         except (*_UNREADABLE, _Malformed) as error:
             raise ContextFieldInvalid(field.name, self.name) from error
 
@@ -183,6 +184,13 @@ def _bare(raw: msgspec.Raw) -> str:
     """An id; `Patient/123` for a patientId is common enough to be read as `123`."""
     text = _TEXT.decode(raw)
     return _matching(_BARE, text.partition("/")[2] if _REFERENCE.match(text) else text)
+
+
+def _reference(raw: msgspec.Raw) -> str:
+    """`Type/id`, also out of an absolute URL: which server has the user is nothing that an answer needs."""
+    text = _TEXT.decode(raw)
+    absolute = _ABSOLUTE.match(text)
+    return _matching(_REFERENCE, absolute[1] if absolute else text)
 
 
 def _references(raw: msgspec.Raw) -> tuple[str, ...]:

@@ -10,13 +10,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from hooks.errors import (
-    AuthorizationInvalid,
-    FhirServerInvalid,
-    FhirServerMissing,
-    HookInstanceInvalid,
-    HookMismatch,
-)
+from hooks.errors import FhirServerInvalid, FhirServerMissing, HookInstanceInvalid, HookMismatch
 from hooks.hook import Discreet, Hook
 from hooks.registry import hook as registered
 
@@ -32,7 +26,8 @@ _LONGEST_INSTANCE = 128
 class FhirAuthorization(Discreet, msgspec.Struct):
     """The access token for `fhirServer` and what it is good for. `expires_in` is in seconds.
 
-    Absent members are empty here, so that `check` can name them instead of the JSON decoder.
+    Absent members are empty here: what is wrong with a token is told where the token is needed, and costs no
+    call that can be answered without it.
     """
 
     access_token: str = ""
@@ -46,6 +41,26 @@ class FhirAuthorization(Discreet, msgspec.Struct):
     def scopes(self) -> tuple[str, ...]:
         """The granted scopes, whether they came as one text or as a list (REQ-07)."""
         return tuple(self.scope.split() if isinstance(self.scope, str) else self.scope)
+
+    @property
+    def is_bearer(self) -> bool:
+        """Whether the token can be sent as a bearer token; without a type it is taken for one."""
+        return self.token_type.lower() in ("", "bearer")
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """The required members that are absent or not as defined (REQ-05). Of these only `access_token`, and
+        a type other than Bearer, keep the token from being used.
+        """
+        token = self.access_token
+        sound = {
+            "access_token": bool(token) and token.isascii() and token.isprintable() and " " not in token,
+            "token_type": self.token_type.lower() == "bearer",
+            "expires_in": self.expires_in is not None and self.expires_in >= 0,
+            "scope": bool(self.scopes),
+            "subject": bool(self.subject.strip()),
+        }
+        return tuple(member for member, good in sound.items() if not good)
 
 
 class Envelope(Discreet, msgspec.Struct, Generic[R]):
@@ -70,6 +85,13 @@ class Envelope(Discreet, msgspec.Struct, Generic[R]):
         """Whether hookInstance is the UUID the specification wants; some senders put another text there."""
         return _UUID.match(self.hookInstance) is not None
 
+    @property
+    def deviations(self) -> tuple[str, ...]:
+        """How the request departs from the specification without being refused for it, as stable codes."""
+        told = () if self.hook_instance_is_uuid else ("instance-no-uuid",)
+        faults = self.fhirAuthorization.faults if self.fhirAuthorization is not None else ()
+        return (*told, *(f"authorization-{member.replace('_', '-')}" for member in faults))
+
 
 def check(envelope: Envelope[Any], offered: Container[str]) -> Hook:
     """The hook of a request to a service that is offered for the hook names in `offered`.
@@ -85,23 +107,6 @@ def check(envelope: Envelope[Any], offered: Container[str]) -> Hook:
         raise HookInstanceInvalid
     if envelope.fhirServer and not _BASE_URL.match(envelope.fhirServer):
         raise FhirServerInvalid
-    if envelope.fhirAuthorization is not None:
-        if not envelope.fhirServer:
-            raise FhirServerMissing
-        _check_authorization(envelope.fhirAuthorization)
+    if envelope.fhirAuthorization is not None and not envelope.fhirServer:
+        raise FhirServerMissing
     return found
-
-
-def _check_authorization(given: FhirAuthorization) -> None:
-    usable = {
-        "access_token": bool(given.access_token)
-        and given.access_token.isascii()
-        and given.access_token.isprintable(),
-        "token_type": given.token_type.lower() == "bearer",
-        "expires_in": given.expires_in is not None and given.expires_in >= 0,
-        "scope": bool(given.scopes),
-        "subject": bool(given.subject.strip()),
-    }
-    for member, good in usable.items():
-        if not good:
-            raise AuthorizationInvalid(member)

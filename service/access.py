@@ -59,10 +59,10 @@ def grant(
         raise AccessRefused(error.reason) from error
     if base not in allowed:
         raise AccessRefused("server-not-listed")
-    if authorization is None or not authorization.access_token:
+    if authorization is None:
         return Grant(base)
     token, bound_to = authorization.access_token, authorization.patient
-    if not is_usable(token):
+    if not is_usable(token) or not authorization.is_bearer:
         raise AccessRefused("token-malformed")
     if bound_to and bound_to.rsplit("/", 1)[-1] != patient_id:
         raise AccessRefused("token-other-patient")

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from hooks import Card, Context, Response
-from rules.engine import Decision, evaluate
+from rules.engine import Decision, Reason, evaluate
 from service.cards import Writer
 from service.decode import Problem
 from service.facts.dates import Calendar
@@ -42,7 +42,9 @@ POLICY_FACTS = frozenset(
         "pain.back.current",
         "pain.hip.current",
         "pain.pelvic.current",
+        "pain.bone.current",
         "pain.lumbar.current",
+        "pain.radicular.current",
         "pain.thoracic.current",
         "pain.progressive",
         "neuro.any_new",
@@ -55,6 +57,10 @@ POLICY_FACTS = frozenset(
         "orders.draft",
     }
 )
+
+# Users of a patient's app. A card speaks to clinicians, of cancer and of what to rule out.
+_LAYPEOPLE = ("Patient/", "RelatedPerson/")
+_NOT_FOR_LAYPEOPLE = Reason("AUDIENCE", "The user is the patient or a relative; cards are for clinicians")
 
 # What a prefetch key holds, in the words of a card.
 _DATA = {
@@ -213,9 +219,12 @@ def _decision(knowledge: Knowledge, call: Call, derivation: Derivation) -> Decis
         derivation.facts,
         hook=call.hook,
         now=derivation.calendar.now,
-        phase_two=lambda decision: between_phases(decision, today),
+        phase_two=lambda decision, beside: between_phases(decision, beside, today),
     )
     suppress(decision, today)
+    if (call.context.user_id or "").startswith(_LAYPEOPLE):
+        for outcome in decision.fired():
+            decision.suppress(outcome.rule, _NOT_FOR_LAYPEOPLE)
     return decision
 
 

@@ -26,13 +26,14 @@ from service.apidocs import ApiDocs, static_file
 from service.desk import Desk
 from service.errors import ExplainDisabled, MethodNotAllowed, NotFound, NotJson, answer
 from service.knowledge import Knowledge
-from service.logs import bind_call, configure, logger
+from service.logs import bind_call, bound, configure, logger, new_call
 from service.memory.admin import authorise, decisions, read_switch, switches, throw_switch
 from service.pages import page_routes
 from service.reload import Reloader, stamps_of
 from service.runtime import tune_gc
 from service.settings import Settings, load
 from service.trust import BodyLimit, Caller, Cors, SecurityHeaders
+from service.trust.audience import Kind
 
 __all__ = ["create_app"]
 
@@ -130,6 +131,7 @@ def _guarded(handler: Handler, reloader: Reloader) -> Callable[[Request], Awaita
 
     async def endpoint(request: Request) -> Response:
         desk = reloader.desk
+        new_call()
         try:
             return await handler(request, desk)
         except ClientDisconnect:
@@ -143,17 +145,17 @@ def _guarded(handler: Handler, reloader: Reloader) -> Callable[[Request], Awaita
 def _error(request: Request, error: Exception, desk: Desk | None = None) -> Response:
     reply = answer(error)
     if desk is not None:
-        desk.metrics.refused(reply)
+        desk.metrics.refused(reply, client=bound("client"), hook=bound("hook"))
     log = logger().error if reply.status >= 500 else logger().info
     exc_info = error if reply.status >= 500 else None
-    why = {"reason": reply.reason, **reply.named} if reply.reason else {}
-    log("refused", code=reply.code, status=reply.status, exc_info=exc_info, **why)
+    log("refused", code=reply.code, status=reply.status, exc_info=exc_info, **reply.logged)
     media = FHIR_JSON if reply.body else None
     return Response(reply.body, reply.status, dict(reply.headers), media)
 
 
 async def _refused(request: Request, error: Exception) -> Response:
     """404 and 405 of the router, in our words."""
+    new_call()
     status = error.status_code if isinstance(error, HTTPException) else 500
     headers = (error.headers or {}) if isinstance(error, HTTPException) else {}
     if status == 405:
@@ -171,17 +173,14 @@ async def _discovery(request: Request, desk: Desk) -> Response:
     """
     caller = None
     if "authorization" in request.headers:
-        caller = await desk.gate.identify(
-            request.headers.raw, "/cds-services", "discovery", _now(), peer=_peer(request)
-        )
+        caller = await _caller(request, desk, "/cds-services", "discovery")
     # Only web pages send an Origin.
     return Response(desk.discover(caller, apart="origin" in request.headers), media_type=JSON)
 
 
 async def _hook(request: Request, desk: Desk) -> Response:
     service_id = request.path_params["service_id"]
-    path = f"/cds-services/{service_id}"
-    caller = await desk.gate.identify(request.headers.raw, path, "service", _now(), peer=_peer(request))
+    caller = await _caller(request, desk, f"/cds-services/{service_id}", "service")
     hooks = desk.hooks_of(service_id)
     with desk.throttle.admit(caller.client, time.monotonic()):
         body = await _json_body(request)
@@ -191,18 +190,16 @@ async def _hook(request: Request, desk: Desk) -> Response:
         desk.traces.answered(answered, caller.client.id)
     if caller.client.is_canary(answered.call.context.patient_id):
         desk.metrics.canary(caller.client.id, cards=bool(answered.cards))
-        _log("canary", answered, caller, len(body), len(reply))
+        _log("canary", answered, len(body), len(reply))
         return Response(reply, media_type=JSON)
     await desk.memory.keep(answered, caller.client.id)
-    _log("call", answered, caller, len(body), len(reply))
+    _log("call", answered, len(body), len(reply))
     return Response(reply, media_type=JSON)
 
 
 async def _explain(request: Request, desk: Desk) -> Response:
-    """The whole Decision for the body of a hook call. It is neither recorded nor logged."""
-    caller = await desk.gate.identify(
-        request.headers.raw, "/decisions/explain", "service", _now(), peer=_peer(request)
-    )
+    """The whole Decision for the body of a hook call. It is neither recorded nor logged, unless refused."""
+    caller = await _caller(request, desk, "/decisions/explain", "service")
     if not desk.settings.explains:
         raise ExplainDisabled
     with desk.throttle.admit(caller.client, time.monotonic()):
@@ -213,15 +210,12 @@ async def _explain(request: Request, desk: Desk) -> Response:
 async def _feedback(request: Request, desk: Desk) -> Response:
     """200 and an empty object, for unknown cards too, so that no client retries for ever (FBK-10)."""
     service_id = request.path_params["service_id"]
-    path = f"/cds-services/{service_id}/feedback"
-    caller = await desk.gate.identify(request.headers.raw, path, "feedback", _now(), peer=_peer(request))
+    caller = await _caller(request, desk, f"/cds-services/{service_id}/feedback", "feedback")
     desk.hooks_of(service_id)
     with desk.throttle.admit(caller.client, time.monotonic()):
         batch = await desk.feedback(await _json_body(request), caller, _now())
     logger().info(
         "feedback",
-        client=caller.client.id,
-        **caller.named,
         count=len(batch.entries),
         malformed=len(batch.problems),
         status=200,
@@ -231,8 +225,12 @@ async def _feedback(request: Request, desk: Desk) -> Response:
 
 async def _decisions(request: Request, desk: Desk) -> Response:
     """What was decided on the calls with a hookInstance; for admins."""
+    instance = request.path_params["instance"]
+    if instance == "explain":
+        # A path of its own, which the router looks for here because it is served for another method.
+        raise MethodNotAllowed("POST")
     authorise(desk.settings, request.headers.raw, _peer(request))
-    found = await decisions(desk.memory, request.path_params["instance"])
+    found = await decisions(desk.memory, instance)
     return Response(orjson.dumps(found), media_type=JSON)
 
 
@@ -266,6 +264,13 @@ async def _metrics(request: Request, desk: Desk) -> Response:
 # -- helpers -----------------------------------------------------------------------------------------
 
 
+async def _caller(request: Request, desk: Desk, path: str, kind: Kind) -> Caller:
+    """Who calls; every later line of the log says so, that of a refusal too."""
+    caller = await desk.gate.identify(request.headers.raw, path, kind, _now(), peer=_peer(request))
+    bind_call(client=caller.client.id, **caller.named)
+    return caller
+
+
 async def _json_body(request: Request) -> bytes:
     kind = request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
     if kind and not kind.endswith("json"):
@@ -281,17 +286,14 @@ def _now() -> dt.datetime:
     return dt.datetime.now(dt.UTC)
 
 
-def _log(event: str, answered: Answer, caller: Caller, bytes_in: int, bytes_out: int) -> None:
+def _log(event: str, answered: Answer, bytes_in: int, bytes_out: int) -> None:
+    """The line of a call that was answered. Who called and for which hook is bound to it already."""
     if not logger().is_enabled_for(logging.INFO):
         return
     outcomes = answered.decision.outcomes.values()
     states = answered.outcomes
-    bind_call(answered.call.instance)
     logger().info(
         event,
-        hook=answered.call.hook,
-        client=caller.client.id,
-        **caller.named,
         status=200,
         cards=len(answered.cards),
         rules=[o.rule for o in outcomes if o.outcome == "fired"],

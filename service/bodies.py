@@ -15,7 +15,16 @@ from hooks.hook import Kind
 from service.errors import TocsinError
 from service.queries import Query
 
-__all__ = ["InputRefused", "SeveralPatients", "add_drafts", "at_hook", "call", "opened", "read_body"]
+__all__ = [
+    "InputRefused",
+    "SeveralPatients",
+    "add_drafts",
+    "at_hook",
+    "call",
+    "opened",
+    "prefetched",
+    "read_body",
+]
 
 Json = dict[str, Any]
 _VIEW, _SELECT, _DISPATCH = "patient-view", "order-select", "order-dispatch"
@@ -63,11 +72,11 @@ def read_body(
     return given
 
 
-def at_hook(body: Json, hook: str, *, user: str, encounter: str = "") -> None:
+def at_hook(body: Json, hook: str, *, user: str, encounter: str = "", otherwise: str = "") -> None:
     """Turn a call into one of another hook, with the context fields that hook must have.
 
-    An encounter that is not given is the first one in the prefetch. Raises InputRefused for a hook that is
-    not known, or whose encounter is nowhere.
+    An encounter that is not given is the first one in the prefetch, or `otherwise`. Raises InputRefused for a
+    hook that is not known, or whose encounter is nowhere.
     """
     if hook not in REGISTRY:
         raise InputRefused(f"The hook is none of {', '.join(REGISTRY)}.")
@@ -81,7 +90,9 @@ def at_hook(body: Json, hook: str, *, user: str, encounter: str = "") -> None:
         if field.kind is Kind.RESOURCES and field.required and not isinstance(context.get(field.name), dict):
             context[field.name] = {"resourceType": "Bundle", "type": "collection", "entry": []}
         elif field.name == "encounterId" and field.required and not context.get(field.name):
-            context[field.name] = _encounter(body)
+            context[field.name] = _encounter(body) or otherwise
+            if not context[field.name]:
+                raise InputRefused("This hook is about an encounter, and none is on record. Name one.")
     if hook == _SELECT:
         context["selections"] = [f"{one.get('resourceType')}/{one.get('id')}" for one in drafts]
     elif hook == _DISPATCH:
@@ -247,19 +258,19 @@ def _actor(participant: object) -> str:
     return str(actor.get("reference", "")) if isinstance(actor, dict) else ""
 
 
-def _prefetched(body: Json, kind: str) -> list[Json]:
+def prefetched(body: Json, kind: str) -> list[Json]:
+    """The resources of a type in the prefetch of a call."""
     prefetch = body.get("prefetch")
     values = prefetch.values() if isinstance(prefetch, dict) else ()
     return [one for value in values for one in opened(value) if one.get("resourceType") == kind]
 
 
 def _encounter(body: Json) -> str:
-    found = [one["id"] for one in _prefetched(body, "Encounter") if isinstance(one.get("id"), str)]
-    if not found:
-        raise InputRefused("This hook is about an encounter, and none is on record. Name one.")
-    return str(found[0])
+    """The id of the first encounter in the prefetch; empty where there is none."""
+    found = (one["id"] for one in prefetched(body, "Encounter") if isinstance(one.get("id"), str))
+    return next(found, "")
 
 
 def _orders(body: Json) -> list[str]:
-    active = [one for one in _prefetched(body, "ServiceRequest") if one.get("status") == "active"]
+    active = [one for one in prefetched(body, "ServiceRequest") if one.get("status") == "active"]
     return [f"ServiceRequest/{one.get('id')}" for one in active]

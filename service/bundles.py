@@ -65,8 +65,11 @@ def read_archive(file: Path) -> Archive:
     try:
         with file.open("rb") as opened:
             packed = opened.read(LARGEST_ARCHIVE + 1)
+    except FileNotFoundError as error:
+        action = "Put it there, or correct the path."
+        raise ArchiveError("bundle-unreadable", "It does not exist.", action) from error
     except OSError as error:
-        action = "Put it there, and let the user of the process read it."
+        action = "Let the user of the process read it."
         raise ArchiveError("bundle-unreadable", "It cannot be read.", action) from error
     return unpack(packed)
 

@@ -10,48 +10,47 @@ import datetime as dt
 import hashlib
 import re
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hooks import OVERRIDE_REASONS, Action, Card, Coding, Context, Filling, Link, Source, Suggestion, Template
-from rules.engine import Decision, Evidence, Fact, Rule, Span
+from rules.engine import CardText, Decision, Fact, FactSpec, Outcome, Rule, Span
 from service.facts.results import Result
 from service.policy import Shown, imaged_on, worded_at
 from service.resources import Resource
+from service.wording import (
+    basis,
+    bullets,
+    cut,
+    escape,
+    few,
+    interval,
+    lasting,
+    lower_first,
+    printed,
+    studies,
+    unread,
+)
 
-__all__ = ["FINDINGS", "TOPIC_SYSTEM", "Writer", "basis_url", "escape"]
+__all__ = ["FINDINGS", "TOPIC_SYSTEM", "Writer", "basis_url"]
 
 TOPIC_SYSTEM = "https://tocsin.org/CodeSystem/red-flag"
 FINDINGS = "org.tocsin.findings"
 """Extension member of a card: the rules it stands for, with version, urgency and role."""
 
 SAFETY_LINE = "Normal tests or no card do not exclude cancer."
-_MARKUP = re.compile(r"([\\`*_\[\]<>#~|&@]|:(?=//)|(?<=[wW]{3})\.)")
-# Control characters no card can hold, and those that hide text or turn it round.
-_HIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
-_SPACE = re.compile(r"\s+")
-# Most of what is shown is a number with its unit, and needs no closer look.
-_HARMLESS = re.compile(r"(?:[0-9.]+|[A-Za-z0-9/%]+)(?: [A-Za-z0-9/%]+)*")
 _PLACEHOLDER = re.compile(r"\{(contact:[a-z]+|imaging_date|fact:[a-z0-9_.]+)\}")
-_NO_CONTACT = "see the on-call list."
+_NO_CONTACT = "see on-call list."
 _IONISING = frozenset({"xray", "ct", "nuclear", "pet", "dxa"})
 _NAMESPACE = uuid.UUID("6f0b6c9e-6a5d-5f0e-9b0a-3c1f2f7b9e11").bytes
 _MOST_UNREAD = 3
 # Of what is folded into a card only so many are named; the findings extension has them all.
-_MOST_TITLES = 3
-_LONGEST_RAW = 40
+_MOST_TITLES = 2
 _ON_EVERY_CARD = ("cancer.suspected",)
-_MOST_STUDIES = 2
-_MODALITIES = {
-    "mri": "MRI",
-    "ct": "CT",
-    "xray": "X-ray",
-    "pet": "PET",
-    "dxa": "DXA",
-    "nuclear": "nuclear scan",
-    "us": "ultrasound",
-}
+_ONSET = "onset of "
+_SINCE = "Days since"
+_BACK = frozenset({"whole-spine", "thoracic-spine", "lumbar-spine", "sacroiliac"})
+_HIP = frozenset({"pelvis", "hip", "femur", "sacroiliac"})
 
 
 class Writer:
@@ -104,7 +103,7 @@ class Writer:
     def _links(self, rule: Rule) -> list[Link]:
         if not self.public_url:
             return []
-        return [Link("Basis of this card", basis_url(self.public_url, rule.id), "absolute")]
+        return [Link(f"Basis ({_version(rule)})", basis_url(self.public_url, rule.id), "absolute")]
 
     def _rule(self, rule_id: str) -> Rule:
         return self.bundle.programs[rule_id].rule
@@ -137,26 +136,31 @@ class Writer:
         outcome = self.decision[rule.id]
         text = rule.card[worded_at(self.decision, rule.id)]
         parts = [f"**{self._filled(text.lead, rule)}**"]
-        names = dict.fromkeys((*rule.show, *_ON_EVERY_CARD))
+        names = dict.fromkeys((*_ON_EVERY_CARD, *rule.show))
         because = [line for name in names if (line := self._because(name))]
         if because:
-            parts.append(f"Why: {'; '.join(because)}.")
-        parts.append(_bullets(self._filled(line, rule) for line in text.consider))
-        if outcome.lowered is not None:
-            lower = "Shown at lower urgency: " if outcome.urgency != outcome.base_urgency else ""
-            parts.append(f"{lower}{escape(outcome.lowered.text)}.")
+            parts.append(f"Why: {'; '.join(few(because))}.")
+        parts.append(bullets(self._filled(line, rule) for line in text.consider))
         parts += [
-            line for line in (self._not_recorded(rule), self._not_read(), self._not_available()) if line
+            line
+            for line in (
+                _lowered(outcome, text),
+                self._not_recorded(rule),
+                self._not_read(),
+                self._not_available(),
+            )
+            if line
         ]
         if shown.folded:
             parts.append(f"Also found: {self._found(shown.folded)}.")
         if shown.also:
             parts.append(f"Also consider: {self._titles(shown.also)}.")
-        parts.append(f"{SAFETY_LINE} {self._basis(rule)}")
+        version = "" if self.public_url else f" {_version(rule).capitalize()}."
+        parts.append(f"{SAFETY_LINE} {self._basis(rule)}{version}")
         return "\n\n".join(parts)
 
     def _titles(self, rule_ids: Sequence[str]) -> str:
-        return "; ".join(_lower_first(self._rule(rule_id).title) for rule_id in rule_ids)
+        return "; ".join(lower_first(self._rule(rule_id).title) for rule_id in rule_ids)
 
     def _found(self, folded: Sequence[str]) -> str:
         more = len(folded) - _MOST_TITLES
@@ -181,54 +185,65 @@ class Writer:
         if not fact.known or fact.value is False or fact.value in ([], "none"):
             return ""
         spec = self.bundle.vocabulary.spec(name)
-        if spec.type.name == "int" and fact.value == 0 and spec.kind != "days":
+        if fact.value == 0 and spec.type.name == "int" and not spec.says.startswith(_SINCE):
             return ""
-        dated = f" ({fact.date.isoformat()})" if fact.date is not None else ""
+        dated = f" ({fact.dated})" if fact.dated else ""
         if fact.value is True:
-            note = f", {escape(fact.note)}" if fact.note else ""
-            return f"{_lower_first(spec.says)}{note}{dated}"
+            note = f", {lower_first(escape(fact.note))}" if fact.note else ""
+            return f"{lower_first(spec.says)}{note}{dated}"
         if spec.type.element is not None and spec.type.element.record == "imaging":
-            return _studies(fact.value, self.today)
+            return studies(fact.value, self.today)
         if spec.kind == "days":
-            since = " ago" if spec.says.startswith("Days since") else ""
-            return f"{spec.label}: {self._value(fact)} days{since}{dated}"
-        return f"{spec.label} {self._value(fact)}{dated}"
+            return self._days(fact, spec, dated)
+        return f"{spec.label}{':' if isinstance(fact.value, list) else ''} {self._value(fact)}{dated}"
+
+    def _days(self, fact: Fact, spec: FactSpec, dated: str) -> str:
+        """How long something lasts, "back pain 32 days (2026-10-24)", or the day of an event."""
+        days = lasting(fact.value)
+        if spec.label.startswith(_ONSET):
+            return f"{spec.label.removeprefix(_ONSET)} {days}{dated}"
+        if not spec.says.startswith(_SINCE):
+            return f"{spec.label} {days}{dated}"
+        if dated and not isinstance(fact.value, Span):
+            return f"{spec.label}{dated}"
+        return f"{spec.label} {days} ago{dated}"
 
     def _value(self, fact: Fact) -> str:
         spec = self.bundle.vocabulary.spec(fact.name)
         value = fact.value
+        if spec.kind == "quantity" and fact.note:
+            # As it was recorded: a clinician knows the number of the own laboratory.
+            return escape(printed(cut(fact.note)))
         if isinstance(value, Span):
-            value = _interval(value)
+            value = interval(value)
         elif isinstance(value, float):
             value = f"{value:.4g}"
         elif isinstance(value, list):
             value = ", ".join(self._item(str(item)) for item in value)
         unit = spec.unit if spec.kind == "quantity" and spec.unit not in ("1", "{score}") else ""
-        return escape(f"{value} {unit}")
+        return escape(printed(f"{value} {unit}"))
 
     def _item(self, name: str) -> str:
         """An entry of a list: a value set under its title, anything else as the vocabulary spells it."""
-        return _lower_first(self.bundle.codes.titles.get(name) or name.replace("-", " "))
+        return lower_first(self.bundle.codes.titles.get(name) or name.replace("-", " "))
 
     def _not_recorded(self, rule: Rule) -> str:
-        labels = [self.bundle.vocabulary.spec(name).label for name in rule.ask if self.facts[name] is None]
-        if self.facts["person.age"] is None:
-            labels.append("age")
-        return f"Not recorded: {', '.join(dict.fromkeys(labels))}." if labels else ""
+        asked = (self.bundle.vocabulary.spec(name) for name in rule.ask if self.facts[name] is None)
+        labels = ["age"] if self.facts["person.age"] is None else []
+        labels += [lower_first(spec.label) for spec in asked]
+        return f"Not recorded: {', '.join(few(list(dict.fromkeys(labels))))}." if labels else ""
 
     def _not_read(self) -> str:
         """Results that stand in the record and could not be read (decision 16)."""
         latest = sorted(self.unread, key=lambda result: result.day.mid if result.day else 0, reverse=True)
-        lines = [_unread(result) for result in latest[:_MOST_UNREAD]]
+        lines = [unread(result) for result in latest[:_MOST_UNREAD]]
         return f"Could not be read, check: {'; '.join(lines)}." if lines else ""
 
     def _not_available(self) -> str:
-        return f"Not available for this answer: {', '.join(self.missing)}." if self.missing else ""
+        return f"Not available: {', '.join(self.missing)}." if self.missing else ""
 
     def _basis(self, rule: Rule) -> str:
-        return _basis(*(self.bundle.evidence[name] for name in rule.evidence[:2])) + (
-            f" Rule version {rule.version}, review by {rule.review_by}."
-        )
+        return basis(*(self.bundle.evidence[name] for name in rule.evidence[:2]))
 
     # -- suggestions -------------------------------------------------------------------------------
 
@@ -238,10 +253,7 @@ class Writer:
         placed = set(self.facts["orders.active"] or ()) | set(self.facts["orders.draft"] or ())
         made: list[Suggestion] = []
         filling: Filling | None = None
-        for wanted in rule.suggest:
-            name = self._fitting(wanted)
-            if not name:
-                continue
+        for name in self._where_it_hurts([name for name in map(self._fitting, rule.suggest) if name]):
             order = self.bundle.orders[name]
             if placed.intersection(order.sets):
                 continue
@@ -267,6 +279,22 @@ class Writer:
             return order.in_pregnancy
         return name
 
+    def _where_it_hurts(self, names: Sequence[str]) -> Sequence[str]:
+        """Of several regions to image, those that hurt; all of them when none does."""
+        facts, orders = self.facts, self.bundle.orders
+        painful: set[str] = set()
+        if facts["pain.back.current"]:
+            painful |= _BACK
+        if facts["pain.hip.current"] or facts["pain.pelvic.current"]:
+            painful |= _HIP
+        elsewhere = {
+            name
+            for name in names
+            if orders[name].kind == "imaging" and painful.isdisjoint(orders[name].regions)
+        }
+        imaging = {name for name in names if orders[name].kind == "imaging"}
+        return names if elsewhere == imaging else [name for name in names if name not in elsewhere]
+
     def _filling(self, rule: Rule) -> Filling:
         """What this call adds to an order template: subject, visit, date, and the reason."""
         members: dict[str, Any] = {
@@ -284,66 +312,15 @@ def basis_url(public_url: str, rule_id: str) -> str:
     return f"{public_url}/rules/{rule_id}"
 
 
-def escape(text: str) -> str:
-    """Text from the record made inert: one line, no Markdown or HTML of its own, no links."""
-    if _HARMLESS.fullmatch(text):
-        return text
-    return _MARKUP.sub(r"\\\1", _HIDDEN.sub("", _SPACE.sub(" ", text)).strip())
+def _lowered(outcome: Outcome, text: CardText) -> str:
+    """Why the urgency is lower, or empty. A lead that gives the day of an unread examination has said it."""
+    if outcome.lowered is None:
+        return ""
+    lower = "Urgency lowered" if outcome.urgency != outcome.base_urgency else ""
+    told = outcome.lowered.code == "S3" and "{imaging_date}" in text.lead
+    said = ": ".join(part for part in (lower, "" if told else escape(outcome.lowered.text)) if part)
+    return f"{said}." if said else ""
 
 
-def _bullets(lines: Iterable[str]) -> str:
-    return "\n".join(f"- {line}" for line in lines)
-
-
-def _lower_first(text: str) -> str:
-    return text if text[:2].isupper() else text[:1].lower() + text[1:]
-
-
-def _studies(studies: Iterable[Mapping[str, Any]], today: dt.date) -> str:
-    """The newest examinations in words: what of which region, when, and what was found."""
-    newest = sorted(studies, key=lambda study: int(study["days"]))[:_MOST_STUDIES]
-    return "; ".join(_study(study, today - dt.timedelta(days=study["days"])) for study in newest)
-
-
-def _study(study: Mapping[str, Any], day: dt.date) -> str:
-    name = str(study["modality"])
-    name = _MODALITIES.get(name, name)
-    regions = " and ".join(str(region).replace("-", " ") for region in study["regions"])
-    of = f" of the {regions}" if regions else ""
-    result = str(study.get("result") or "result not coded").replace("-", " ")
-    return escape(f"{name}{of}") + f" ({day.isoformat()}): {escape(result)}"
-
-
-def _unread(result: Result) -> str:
-    name = result.analyte.replace("-", " ")
-    name = name.upper() if len(name) <= 4 else name
-    of = f" of {result.day.date.isoformat()}" if result.day is not None else ""
-    return (
-        f"{name} {escape(_cut(result.raw))}{of} ({result.reason})"
-        if result.raw
-        else f"{name}{of} ({result.reason})"
-    )
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _LONGEST_RAW else f"{text[:_LONGEST_RAW]}…"
-
-
-@lru_cache(maxsize=256)
-def _basis(*evidence: Evidence) -> str:
-    return f"Basis: {escape('; '.join(map(_cited, evidence)))}."
-
-
-def _cited(evidence: Evidence) -> str:
-    """A source as a card can hold it: who, and when."""
-    author = evidence.short or re.split(r"[.:(,]", evidence.citation, maxsplit=1)[0].strip()
-    year = f" {evidence.year}" if evidence.year and str(evidence.year) not in author else ""
-    return f"{author}{year}"
-
-
-def _interval(value: Span) -> str:
-    if value.high >= 36500 or value.high == float("inf"):
-        return f"{'more than' if value.low_open else 'at least'} {value.low:g}"
-    if value.low == 0 and value.high_open:
-        return f"less than {value.high:g}"
-    return f"{value.low:g} to {value.high:g}"
+def _version(rule: Rule) -> str:
+    return f"rule {rule.version}, review {rule.review_by}"

@@ -91,7 +91,10 @@ def sign_file(
 @app.command()
 def keygen(
     folder: Annotated[
-        Path, typer.Option("--folder", metavar="FOLDER", help="Where the two files go.", file_okay=False)
+        Path,
+        typer.Option(
+            "--folder", metavar="FOLDER", help="Where the two files go; it is made.", file_okay=False
+        ),
     ] = Path(),
     name: Annotated[
         str,
@@ -101,6 +104,10 @@ def keygen(
     """Make a pair of Ed25519 keys. The private one is for whoever signs and goes to no server."""
     private, public = folder / f"{name}.key", folder / f"{name}.pem"
     secret, shown = make_keys()
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        refuse(f"{folder} cannot be made ({error.strerror}).", code=CONTENT_WRONG)
     for path, content, mode in ((private, secret, 0o600), (public, shown, 0o644)):
         try:
             # Exclusive: a key that is overwritten cannot be had back.

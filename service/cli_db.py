@@ -60,10 +60,13 @@ def put_back(
     ],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
-    """Put a copy in place of the store. Stop the service first: what it has written since is lost."""
+    """Put a copy in place of the store. Stop the service first: what it has written since is lost.
+
+    It asks whether you have; `--yes` answers. Ends with 1 when the answer is no, or there is nobody to ask.
+    """
     settings = store_settings()
     if not yes:
-        typer.confirm("This replaces the store. Is the service stopped?", abort=True)
+        typer.confirm("This replaces the store. Is the service stopped? (--yes asks nothing)", abort=True)
     try:
         restore(open_store(settings), file)
     except StoreError as error:
@@ -88,7 +91,8 @@ def prune(
     verb = "would be deleted" if dry_run else "deleted"
     typer.echo(
         f"Older than {age} days, {verb}: {found.calls} calls, {found.cards} cards, "
-        f"{found.feedback} feedback entries, {found.answers} answers."
+        f"{found.feedback} feedback entries, {found.answers} answers, "
+        f"{found.unmapped} counts of unmapped codes."
     )
 
 

@@ -56,6 +56,9 @@ def demo(
     except ExchangeFailed as error:
         refuse(str(error), code=CONTENT_WRONG)
     _show(Console(), patient, cards, explanation, explain)
+    if url is None:
+        aside = "Decided in this process, by the rules here. --url URL asks a running service."
+        Console().print(Text(aside, style="dim"))
 
 
 async def _call(
@@ -72,7 +75,8 @@ def _list(console: Console) -> None:
         who = Text(f"{patient.id:<{width}}  ", style="bold")
         who.append(f"{patient.age:>3} {patient.sex:<6}  {patient.hook:<12}  ", style="not bold")
         console.print(who + Text(patient.story, style="not bold"), soft_wrap=True)
-    console.print(Text("\ntocsin demo ID fires the hook for one of them.", style="dim"))
+    says = "\ntocsin demo ID fires the hook for one of them; with --url URL, at a running service."
+    console.print(Text(says, style="dim"))
 
 
 def _show(

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 from collections import Counter
 from collections.abc import Mapping
 from functools import partial
@@ -34,6 +35,7 @@ _HELD = {
     "SWITCH": "switched off",
     "REPEAT": "sent before in the encounter",
     "CAP": "over the most cards",
+    "AUDIENCE": "user is no clinician",
 }
 """Why a rule that is true was not shown, by the code of the reason."""
 
@@ -45,7 +47,13 @@ app = typer.Typer(subcommand_metavar="")
 def report(
     since: Since = "28d",
     until: Until = "0m",
-    form: Annotated[Literal["table", "json", "csv", "html"], typer.Option("--format")] = "table",
+    form: Annotated[
+        Literal["table", "json", "csv", "html"],
+        typer.Option(
+            "--format",
+            help="Without a call in the span it is empty, which standard error says, and ends with 0.",
+        ),
+    ] = "table",
     codes: Annotated[
         bool, typer.Option("--codes", help="As CSV: the codes that the value sets may lack, not the rules.")
     ] = False,
@@ -59,6 +67,9 @@ def report(
     """
     with opened() as store:
         found = build_report(store, *span(since, until))
+        held = found.calls or store.count(0, math.inf)
+    if not found.calls:
+        typer.echo(_empty(held), err=True)
     if form == "table":
         _print(found, console())
         return
@@ -68,6 +79,12 @@ def report(
         typer.echo(text, nl=False)
     else:
         output.write_text(text, encoding="utf-8")
+
+
+def _empty(held: int) -> str:
+    if held:
+        return f"No call in this span. The store holds {held}: --since and --until say from when to when."
+    return "The store holds no call yet. The service records each hook call within a second of its answer."
 
 
 def _as_json(found: Report) -> str:

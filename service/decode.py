@@ -2,21 +2,24 @@
 
 The common road decodes the whole body in one pass. Only when msgspec refuses something is the body framed
 again with each prefetch value, and each Bundle entry, left raw and decoded on its own; what fails is
-reported as a Problem (never with its content) and everything else is kept.
+reported as a Problem (never with its content) and everything else is kept. Of the other members only those
+refuse the call that it cannot be answered without; a token and an extension are read as far as they can be.
 """
 
 import codecs
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import msgspec
+import orjson
 
-from hooks.request import Envelope
-from service.errors import BadJson, JsonTooDeep
+from hooks.request import Envelope, FhirAuthorization
+from service.errors import BadJson, JsonTooDeep, MemberInvalid
 from service.resources import Bundle, BundleLink, Entry, Resource, Search
 
-__all__ = ["Call", "Problem", "decode_call", "decode_context", "decode_resource"]
+__all__ = ["Call", "Problem", "breaks_off", "decode_call", "decode_context", "decode_resource", "instance_in"]
 
 
 class Problem(msgspec.Struct, frozen=True, gc=False):
@@ -35,14 +38,21 @@ class Problem(msgspec.Struct, frozen=True, gc=False):
 
 
 class Call(msgspec.Struct, frozen=True):
-    """A decoded hook call and what could not be read of it."""
+    """A decoded hook call and what could not be read of it: `problems` of the record, `deviations` of the
+    request itself, as stable codes like those of `Envelope.deviations`.
+    """
 
     envelope: Envelope[Resource]
     problems: tuple[Problem, ...] = ()
+    deviations: tuple[str, ...] = ()
 
 
 class _RawEnvelope(msgspec.Struct):
     prefetch: dict[str, msgspec.Raw] | None = None
+
+
+class _Named(msgspec.Struct):
+    hookInstance: Any = None
 
 
 class _RawEntry(msgspec.Struct):
@@ -74,12 +84,15 @@ _ENVELOPE = msgspec.json.Decoder(Envelope[Resource])
 _RESOURCE = msgspec.json.Decoder(Resource)
 _RAW = msgspec.json.Decoder(msgspec.Raw)
 _RAW_ENVELOPE = msgspec.json.Decoder(_RawEnvelope)
+_NAMED = msgspec.json.Decoder(_Named)
 _RAW_BUNDLE = msgspec.json.Decoder(_RawBundle)
 _RAW_ENTRY = msgspec.json.Decoder(_RawEntry)
 _FRAME = msgspec.json.Decoder(_Frame)
 _TYPED = msgspec.json.Decoder(_Typed)
 _WRAPPED = msgspec.json.Decoder(_Wrapped)
-_WITHOUT_PREFETCH = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_EXTENSION = msgspec.json.Decoder(dict[str, Any] | None)
+_AUTHORIZATION = msgspec.json.Decoder(FhirAuthorization | None)
 _TYPE_NAME = re.compile(r"[A-Z][A-Za-z]{1,63}\Z")
 # A path is kept only when it is made of element names and indices: a map key could hold anything.
 _PATH = re.compile(r"`(\$(?:\.[A-Za-z_]{1,64}|\[(?:\d+|\.\.\.)\])*)`\Z")
@@ -88,15 +101,24 @@ _PATH = re.compile(r"`(\$(?:\.[A-Za-z_]{1,64}|\[(?:\d+|\.\.\.)\])*)`\Z")
 def decode_call(body: bytes) -> Call:
     """Decode the body of a hook call.
 
-    Raises BadJson when it is not a JSON object in UTF-8 or lacks the members every call has with their types,
-    JsonTooDeep when it is nested deeper than the decoder goes.
+    Raises BadJson when it is not a JSON object in UTF-8, MemberInvalid when hook, hookInstance, fhirServer or
+    prefetch has another type than it must have, JsonTooDeep when it is nested deeper than the decoder goes.
     """
-    body = body.removeprefix(codecs.BOM_UTF8)
-    with _refusing():
+    with _refusing(body):
+        bare = body.removeprefix(codecs.BOM_UTF8)
         try:
-            return Call(_ENVELOPE.decode(body))
+            return Call(_ENVELOPE.decode(bare))
         except msgspec.ValidationError:
-            return _isolated(body)
+            return _isolated(bare)
+
+
+def instance_in(body: bytes) -> str:
+    """The hookInstance of a body that `decode_call` refuses for another member; empty when it is no text."""
+    try:
+        given = _NAMED.decode(body.removeprefix(codecs.BOM_UTF8)).hookInstance
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return ""
+    return given if isinstance(given, str) else ""
 
 
 def decode_resource(data: bytes, key: str) -> tuple[Resource | None, tuple[Problem, ...]]:
@@ -104,26 +126,47 @@ def decode_resource(data: bytes, key: str) -> tuple[Resource | None, tuple[Probl
 
     Raises BadJson when `data` is not JSON at all.
     """
-    data = data.removeprefix(codecs.BOM_UTF8)
-    with _refusing():
+    with _refusing(data):
+        bare = data.removeprefix(codecs.BOM_UTF8)
         try:
-            return _RESOURCE.decode(data), ()
+            return _RESOURCE.decode(bare), ()
         except msgspec.ValidationError:
             problems: list[Problem] = []
-            return _value(_RAW.decode(data), key, problems), tuple(problems)
+            return _value(_RAW.decode(bare), key, problems), tuple(problems)
 
 
 @contextmanager
-def _refusing() -> Iterator[None]:
+def _refusing(body: bytes) -> Iterator[None]:
     """Both passes can meet each of these: a wrong type may stand before the place where JSON breaks off."""
     try:
         yield
     except msgspec.ValidationError as error:
-        raise BadJson(path_of(error)) from error
+        _, _, member = path_of(error).partition(".")
+        if member in Envelope.__struct_fields__:
+            raise MemberInvalid(member) from error
+        raise BadJson(breaks_off(body)) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BadJson from error
+        raise BadJson(breaks_off(body)) from error
     except RecursionError as error:
         raise JsonTooDeep from error
+
+
+def breaks_off(body: bytes) -> int | None:
+    """The byte at which a body stops being JSON in UTF-8; None where that cannot be told.
+
+    msgspec counts from wherever it began, and past the token at fault, so the body is read once more.
+    """
+    bare = body.removeprefix(codecs.BOM_UTF8)
+    begin = len(body) - len(bare)
+    try:
+        text = bare.decode()
+    except UnicodeDecodeError as error:
+        return begin + error.start
+    try:
+        orjson.loads(bare)
+    except orjson.JSONDecodeError as error:
+        return begin + len(text[: error.pos].encode())
+    return None
 
 
 def decode_context(raw: msgspec.Raw, problems: list[Problem]) -> Resource | None:
@@ -135,14 +178,44 @@ def decode_context(raw: msgspec.Raw, problems: list[Problem]) -> Resource | None
 
 def _isolated(body: bytes) -> Call:
     """Decode again, value by value. The second pass costs about as much as the first."""
-    members = _WITHOUT_PREFETCH.decode(body)
-    raw = _RAW_ENVELOPE.decode(body).prefetch or {}
+    members = _MEMBERS.decode(body)
+    raw = _RAW_ENVELOPE.decode(body).prefetch
     members.pop("prefetch", None)
+    deviations = tuple(_set_aside(members))
     envelope = _ENVELOPE.decode(msgspec.json.encode(members))
     problems: list[Problem] = []
-    # A call without prefetch that got here has its fault elsewhere, and was refused in the line before.
-    envelope.prefetch = dict(_values(raw, problems))
-    return Call(envelope, tuple(problems))
+    envelope.prefetch = dict(_values(raw, problems)) if raw is not None else None
+    return Call(envelope, tuple(problems), deviations)
+
+
+def _set_aside(members: dict[str, msgspec.Raw]) -> Iterator[str]:
+    """Take out of a request what can be left out where it cannot be read, and tell how that deviates."""
+    if "extension" in members and not _fits(_EXTENSION, members["extension"]):
+        del members["extension"]
+        yield "extension-unread"
+    given = members.get("fhirAuthorization")
+    if given is None or _fits(_AUTHORIZATION, given):
+        return
+    parts = _MEMBERS.decode(given) if _fits(_MEMBERS, given) else {}
+    known = ({name: parts[name]} for name in FhirAuthorization.__struct_fields__ if name in parts)
+    read: dict[str, msgspec.Raw] = {}
+    for part in known:
+        if _fits(_AUTHORIZATION, msgspec.json.encode(part)):
+            read |= part
+    if "patient" in parts and "patient" not in read:
+        # It may be another patient's token, with which nothing found would read as nothing there (FHR-06).
+        read.pop("access_token", None)
+        yield "authorization-patient"
+    # Members that are absent now are told by `FhirAuthorization.faults`.
+    members["fhirAuthorization"] = msgspec.Raw(msgspec.json.encode(read))
+
+
+def _fits(decoder: msgspec.json.Decoder[Any], raw: bytes | msgspec.Raw) -> bool:
+    try:
+        decoder.decode(raw)
+    except msgspec.ValidationError:
+        return False
+    return True
 
 
 def _values(raw: dict[str, msgspec.Raw], problems: list[Problem]) -> Iterator[tuple[str, Resource | None]]:

@@ -23,17 +23,19 @@ from hooks.feedback import FeedbackBatch
 from hooks.feedback import parse as parse_feedback
 from service.access import Grant, grant
 from service.answering import POLICY_FACTS, Answer, Call, conclude, consider, explanation
-from service.decode import Problem, decode_call, decode_context
+from service.decode import Call as Decoded
+from service.decode import Problem, decode_call, decode_context, instance_in
 from service.dialects import adapt
-from service.errors import UnknownService
+from service.errors import MemberInvalid, UnknownService
 from service.fhir import Access, FhirClient
 from service.fhir_version import FhirVersion, version_named
 from service.knowledge import CRITICAL_OFF, Knowledge
-from service.logs import logger
+from service.logs import bind_call, logger
 from service.memory.fingerprint import Watch
 from service.memory.modes import overdue, trial_warnings
 from service.memory.opening import open_memory
 from service.memory.restraint import Caps, Restraint
+from service.memory.targets import Targets
 from service.metrics import Metrics
 from service.prefetch import Gathered, gather
 from service.queries import Query, plan
@@ -88,6 +90,7 @@ class Desk:
             queried=self.traces.query if self.traces is not None else None,
         )
         self._go_by(knowledge)
+        self._name_targets()
 
     def _go_by(self, knowledge: Knowledge) -> None:
         """Everything that follows from the rules."""
@@ -125,6 +128,7 @@ class Desk:
         """This desk, made by `with_knowledge`, is the one in force from `now` on (seconds since 1970)."""
         self.reloads.refusal = None
         self.memory.each_day(self._tell_overdue)
+        self._name_targets()
         self.metrics.loaded(self.knowledge.bundle.digest, self.knowledge.bundle.version, now)
         self.metrics.reloaded()
 
@@ -182,14 +186,15 @@ class Desk:
         with an error.
         """
         started = time.perf_counter()
-        call = decode_call(body)
+        call = _read(body)
         envelope = call.envelope
+        name = effective_hook(envelope)
+        bind_call(envelope.hookInstance, **({"hook": name} if name in REGISTRY else {}))
         hook = check(envelope, hooks)
-        self._note_deviations(envelope, caller)
+        self._note_deviations(call, caller)
         problems = list(call.problems)
         context: Context[Resource] = hook.read(envelope.context, partial(_decoded, problems))
         decoded = time.perf_counter()
-        name = effective_hook(envelope)
         gathered = await self._gather(name, envelope, hook, context, caller.client, problems, started)
         fetched = time.perf_counter()
         public = self.settings.base_url if self.settings.base_url.startswith("https:") else ""
@@ -209,10 +214,10 @@ class Desk:
         }
         return msgspec.structs.replace(answered, cards=cards, milliseconds=spent)
 
-    def _note_deviations(self, envelope: Envelope[Resource], caller: Caller) -> None:
+    def _note_deviations(self, call: Decoded, caller: Caller) -> None:
         """Count what the EHR should be told about, though it keeps no call from its answer."""
-        if not envelope.hook_instance_is_uuid:
-            self.metrics.deviates(caller.client.id, "instance-no-uuid")
+        for what in (*call.envelope.deviations, *call.deviations):
+            self.metrics.deviates(caller.client.id, what)
         if caller.audience_tolerated:
             self.metrics.deviates(caller.client.id, "audience-tolerated")
 
@@ -281,9 +286,22 @@ class Desk:
     def _today(self) -> dt.date:
         return dt.datetime.now(self.knowledge.zone).date()
 
+    def _name_targets(self) -> None:
+        """Let kill switches be thrown for what is in force here."""
+        self.memory.switches.targets = Targets.of(self.knowledge.bundle, self.gate.client_ids)
+
     def _tell_overdue(self) -> None:
         for rule in overdue(self.knowledge.bundle, self._today()):
             logger().warning("trial-overdue", rule=rule)
+
+
+def _read(body: bytes) -> Decoded:
+    """The decoded call. One that is refused for a member is told apart in the log all the same."""
+    try:
+        return decode_call(body)
+    except MemberInvalid:
+        bind_call(instance_in(body))
+        raise
 
 
 def _decoded(problems: list[Problem], raw: msgspec.Raw) -> Resource | None:

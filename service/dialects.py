@@ -46,6 +46,7 @@ _HARMLESS = {
 _REASONS, _OTHERS, _MISSING = "Why: ", "Also found: ", "Not recorded: "
 _ADVICE = "To consider:"
 _MORE = re.compile(r"\d+ more")
+_WORD = re.compile(r"\S*\w\S*")
 # Reasons start with a letter. Cut at nothing else, text from the record cannot start a line with a list sign.
 _NEXT_REASON = re.compile(r"; (?=[A-Za-z])")
 
@@ -180,7 +181,7 @@ def _short_first_line(text: str) -> str:
 def _narrow(card: Card) -> Card:
     if card.detail is None:
         return card
-    blocks = _within(NARROW_WORDS, card.detail.split("\n\n"))
+    blocks = _within(NARROW_WORDS - _words(_ADVICE), card.detail.split("\n\n"))
     return replace(card, detail="\n\n".join(map(_one_a_line, blocks)))
 
 
@@ -210,7 +211,8 @@ def _cut(block: str) -> str | None:
 
 
 def _words(text: str) -> int:
-    return len(text.split())
+    """How many words: the sign of a list is none."""
+    return len(_WORD.findall(text))
 
 
 def _one_a_line(block: str) -> str:

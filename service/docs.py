@@ -12,6 +12,7 @@ from rules.engine import Bundle, FactSpec, bundled_root, list_rules, load, sever
 from rules.engine.codetables import Code, Tables, read_tables
 from service.errors import catalogue
 from service.interfaces import api, commands, metrics
+from service.outcomes import WORDS
 from service.settings import settings_markdown
 from service.sheets import sheet
 from service.tables import markdown_table
@@ -60,7 +61,13 @@ _ERRORS = """\
 
 Every error is answered with a FHIR OperationOutcome. `issue.details.coding.code` is the stable code of this
 table, `issue.details.text` the sentence, `issue.diagnostics` what to do. A 401 has no body. No answer repeats
-what was sent.
+what was sent: a sentence may name a member of CDS Hooks, a prefetch key or the byte where JSON breaks off.
+"""
+_REASONS = """\
+## Reasons
+
+Why data could not be had, or not all of it: in `issue.diagnostics` of `data-unavailable`, as `reasons` in the
+log line of that call, and with each key in `/decisions/explain`.
 """
 _ABSENCE = {"unknown": "unknown", "false": "no", "none": "none"}
 
@@ -176,3 +183,5 @@ def _settings() -> Iterator[str]:
 def _errors() -> Iterator[str]:
     yield _ERRORS
     yield errors_table()
+    yield _REASONS
+    yield markdown_table(("Reason", "Meaning"), ((f"`{reason}`", words) for reason, words in WORDS.items()))

@@ -17,13 +17,13 @@ from service.doctor_scene import Finding, Scene, counted
 from service.fhir_version import FhirVersion, version_named
 from service.trust import Client, KeysError, TimeRules
 from service.trust.keys import KeySet, parse_keys
+from service.verdicts import ACCEPT, LARGEST_STATEMENT
 from service.wire import FetchError
 
 __all__ = ["check_public", "check_servers", "keys_of", "told_by_trust"]
 
 _PATIENCE_S = 8.0
 _LARGEST_KEYS = 256 * 1024
-_LARGEST_STATEMENT = 16 * 1024 * 1024
 _SKEW_WARN_S = 20.0
 _EXPIRY_WARN_D = 21
 _DAY_S = 86_400.0
@@ -132,9 +132,9 @@ def _servers(scene: Scene) -> dict[Base, bool]:
 
 async def _check_server(base: Base, declared: bool, scene: Scene) -> Finding:
     name = f"fhir:{base.host}"
-    headers = {"Accept": "application/fhir+json, application/json;q=0.9"}
+    headers = {"Accept": ACCEPT}
     try:
-        body = await _get(f"{base.url}/metadata", headers, _LARGEST_STATEMENT, scene)
+        body = await _get(f"{base.url}/metadata", headers, LARGEST_STATEMENT, scene)
         stated = msgspec.json.decode(body, type=_Statement)
     except FetchError as error:
         closed = error.reason in ("unauthorised", "forbidden")

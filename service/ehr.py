@@ -11,7 +11,6 @@ from typing import Any
 
 import httpx
 import msgspec
-import orjson
 
 from hooks.errors import TokenUnresolved
 from hooks.hook import Context
@@ -19,32 +18,21 @@ from hooks.prefetch import PrefetchTemplate, resolve
 from service.access import is_usable
 from service.addresses import Base
 from service.errors import TocsinError
+from service.fhir import Limits
 from service.fhir_version import FhirVersion, version_named
-from service.references import unresolved
-from service.replies import (
-    Failed,
-    Filled,
-    check,
-    check_read,
-    decoded,
-    not_json,
-    page,
-    says,
-    unreached,
-)
+from service.references import MOST_READ, unresolved
+from service.replies import Failed, Filled, decoded, issue_code, plain, says, told, unreached
 from service.resources import Medication, Resource
+from service.verdicts import ACCEPT, MAY_BE_FORM, Pages, check_kind, page
+from service.wire import FORM, FetchError, as_utf8, judge
 
 __all__ = ["FhirServer", "ServerRefused", "Statement"]
 
 Json = dict[str, Any]
-_PAGES = 10
-_MEDICINES = 20
-_LONG_URL = 2000
-_SHORTER_MAY_HELP = frozenset({400, 413, 414, 431})
+_LIMITS = Limits()
+# Of one page in the prefetch. What the service fetches itself may be smaller (`Limits.answer_bytes`).
 _LARGEST_ANSWER = 64 * 1024 * 1024
 _IN_FLIGHT = 4
-_HEADERS = {"Accept": "application/fhir+json, application/json;q=0.9", "User-Agent": "tocsin-try"}
-_FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 _OLD = frozenset({FhirVersion.DSTU2, FhirVersion.STU3})
 
 
@@ -76,7 +64,7 @@ class FhirServer:
         self.base = base
         self.seconds = seconds
         self._slots = asyncio.Semaphore(_IN_FLIGHT)
-        headers = dict(_HEADERS)
+        headers = {"Accept": ACCEPT, "User-Agent": "tocsin-try"}
         if token:
             if not is_usable(token):
                 raise ServerRefused("The access token is not one word of plain characters.")
@@ -98,11 +86,11 @@ class FhirServer:
     async def statement(self) -> Statement:
         """What /metadata says. Raises ServerRefused for an old FHIR version, and when there is no server."""
         try:
-            body, _ = await self._send("GET", f"{self.base.url}/metadata")
+            body = await self._send("GET", f"{self.base.url}/metadata")
         except Failed as failed:
-            if failed.http < 400:
+            if failed.status < 400:
                 raise ServerRefused(self._sentence(failed)) from failed
-            return Statement(problem=f"{says(failed.reason)} ({failed.http})")
+            return Statement(problem=f"{says(failed.reason)} ({failed.status})")
         return self._read_statement(body)
 
     async def fill(self, template: PrefetchTemplate, context: Context[Any]) -> Filled:
@@ -116,7 +104,7 @@ class FhirServer:
             except TokenUnresolved:
                 filled.reason = "token"
             except Failed as failed:
-                filled.reason, filled.http, filled.issue = failed.reason, failed.http, failed.issue
+                filled.reason, filled.http, filled.issue = failed.reason, failed.status, failed.issue
             filled.milliseconds = (time.perf_counter() - started) * 1000
         filled.settle()
         return filled
@@ -124,17 +112,19 @@ class FhirServer:
     # -- one template ------------------------------------------------------------------------------
 
     async def _fill(self, filled: Filled) -> None:
-        first, filled.http, filled.posted = await self._first(filled.query)
-        raw, slim = decoded(first, filled)
-        filled.pages = 1
-        if "?" not in filled.query:
-            check_read(slim, raw, filled)
-            filled.value, filled.rows = raw, 1
-            return
-        found = page(slim, raw, filled)
+        first, filled.posted = await self._first(filled.query)
+        filled.http, filled.pages = 200, 1
+        with told(first):
+            raw, value = decoded(first, filled.key)
+            if "?" not in filled.query:
+                check_kind(value, filled.query.partition("/")[0])
+                filled.value, filled.rows = raw, 1
+                return
+            found, partial = page(value)
         filled.rows = found.count
+        filled.cut(partial, issue_code(first))
         filled.value = {**raw, "entry": list(raw.get("entry") or ()), "link": []}
-        values = [slim]
+        values = [value]
         link = await self._follow(found.next, filled, values)
         if link:
             filled.value["link"] = [{"relation": "next", "url": link}]
@@ -142,65 +132,58 @@ class FhirServer:
             filled.value.pop("link")
         await self._medicines(filled, values)
 
-    async def _first(self, query: str) -> tuple[bytes, int, bool]:
-        """The first answer, its status, and whether it came by POST."""
+    async def _first(self, query: str) -> tuple[bytes, bool]:
+        """The first answer, and whether it came by POST."""
         url = f"{self.base.url}/{query}"
         try:
-            return *await self._send("GET", url), False
+            return await self._send("GET", url), False
         except Failed as failed:
-            if len(url) <= _LONG_URL or failed.http not in _SHORTER_MAY_HELP:
+            if len(url) <= _LIMITS.url_bytes or failed.reason not in MAY_BE_FORM:
                 raise
             kind, _, pairs = query.partition("?")
-            return *await self._send("POST", f"{self.base.url}/{kind}/_search", pairs.encode()), True
+            return await self._send("POST", f"{self.base.url}/{kind}/_search", pairs.encode()), True
 
     async def _follow(self, link: str | None, filled: Filled, values: list[Resource]) -> str:
         """Take in the pages from `link` on; the link at which it stopped, or the empty string."""
-        seen: set[str] = set()
+        pages = Pages(self.base, _LIMITS.pages)
         while link is not None:
-            url = self.base.resolve(link)
-            if url is None or url in seen or filled.pages >= _PAGES:
-                filled.partial = "page-elsewhere" if url is None else "page-limit"
-                if url in seen:
-                    filled.partial = "page-loop"
-                return link
-            seen.add(url)
             try:
-                body, _ = await self._send("GET", url)
-                raw, slim = decoded(body, filled)
-                found = page(slim, raw, filled)
-            except Failed as failed:
-                filled.partial, filled.issue = failed.reason, failed.issue
+                body = await self._send("GET", pages.turn(link))
+                with told(body):
+                    raw, value = decoded(body, filled.key)
+                    found, partial = page(value)
+            except FetchError as error:
+                filled.cut(error.reason, error.issue if isinstance(error, Failed) else "")
                 return link
             filled.value["entry"] += raw.get("entry") or ()
             filled.rows += found.count
             filled.pages += 1
-            values.append(slim)
+            filled.cut(partial, issue_code(body))
+            values.append(value)
             link = found.next
         return ""
 
     async def _medicines(self, filled: Filled, values: list[Resource]) -> None:
         """Add the Medications that prescriptions only refer to, as a service that may read adds them."""
         names = unresolved(values)
-        for name in names[:_MEDICINES]:
+        for name in names[:MOST_READ]:
             url = self.base.resolve(name)
             try:
                 if url is None or "?" in url:
-                    raise Failed("rejected")
-                body, _ = await self._send("GET", url)
-                raw, slim = decoded(body, filled)
-            except Failed:
+                    raise FetchError("rejected")
+                raw, value = decoded(await self._send("GET", url), filled.key)
+                check_kind(value, Medication.__name__)
+            except FetchError:
                 filled.unread += 1
                 continue
-            if isinstance(slim, Medication):
-                filled.value["entry"].append({"resource": raw, "search": {"mode": "include"}})
-            else:
-                filled.unread += 1
-        filled.unread += len(names[_MEDICINES:])
+            filled.value["entry"].append({"resource": raw, "search": {"mode": "include"}})
+        filled.unread += len(names[MOST_READ:])
 
     # -- requests ----------------------------------------------------------------------------------
 
-    async def _send(self, method: str, url: str, content: bytes | None = None) -> tuple[bytes, int]:
-        headers = _FORM if content is not None else {}
+    async def _send(self, method: str, url: str, content: bytes | None = None) -> bytes:
+        """The body of an answer that the service would read too, as UTF-8. Raises Failed."""
+        headers = {"Content-Type": FORM} if content is not None else {}
         try:
             async with (
                 asyncio.timeout(self.seconds),
@@ -213,23 +196,27 @@ class FhirServer:
                         raise Failed("too-large", answer.status_code)
         except (TimeoutError, httpx.TimeoutException) as error:
             raise Failed("deadline") from error
+        except (httpx.DecodingError, httpx.InvalidURL) as error:
+            raise Failed("not-fhir") from error
         except httpx.HTTPError as error:
             raise unreached(error) from error
-        check(answer, bytes(body))
-        return bytes(body), answer.status_code
+        with told(bytes(body)):
+            judge(answer)
+            return as_utf8(bytes(body), answer.charset_encoding)
 
     def _sentence(self, failed: Failed) -> str:
         if failed.reason == "deadline":
             return f"{self.base.host} did not answer within {self.seconds:g} s; --timeout gives it longer."
         detail = f" ({failed.detail})" if failed.detail else ""
-        status = f" ({failed.http})" if failed.http else ""
+        status = f" ({failed.status})" if failed.status else ""
         return f"The FHIR server {self.base.url} cannot be used: {says(failed.reason)}{detail}{status}."
 
     def _read_statement(self, body: bytes) -> Statement:
         try:
-            raw = orjson.loads(body.removeprefix(b"\xef\xbb\xbf"))
-        except orjson.JSONDecodeError as error:
-            raise ServerRefused(self._sentence(Failed(not_json(body), 200))) from error
+            with told(body):
+                raw = plain(body)
+        except Failed as failed:
+            raise ServerRefused(self._sentence(failed)) from failed
         if not isinstance(raw, dict) or raw.get("resourceType") not in ("CapabilityStatement", "Conformance"):
             raise ServerRefused(
                 f"What {self.base.url}/metadata answers is no CapabilityStatement. Is this the FHIR base URL?"

@@ -7,17 +7,19 @@
         └── ...
 
 An answer says what is wrong in one sentence and what to do next. It never repeats input: the only parts that
-vary are names of members and prefetch keys, and those are dropped unless they look like names. Design rules 6
+vary are names of members and prefetch keys, dropped unless they look like names, the place of a byte, and
+reasons from a list of ours. Design rules 6
 and 7; RSP-07 (OperationOutcome on every error), SEC-14 (401 without detail) of the conformance notes.
 """
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import orjson
 
 from hooks.errors import HookError
+from service.outcomes import WORDS
 
 __all__ = [
     "CODE_SYSTEM",
@@ -32,6 +34,7 @@ __all__ = [
     "HookRefused",
     "InternalError",
     "JsonTooDeep",
+    "MemberInvalid",
     "MethodNotAllowed",
     "NotFound",
     "NotJson",
@@ -39,6 +42,7 @@ __all__ = [
     "RateLimited",
     "SettingProblem",
     "SettingsError",
+    "SwitchInvalid",
     "TocsinError",
     "Unauthorised",
     "UnknownService",
@@ -103,13 +107,51 @@ class CallError(TocsinError):
         """The sentence, with the names it is about."""
         return f"{self.message[:-1]}: {', '.join(self.names)}." if self.names else self.message
 
+    @property
+    def diagnostics(self) -> str:
+        """What the caller does next, with what else it should know."""
+        return self.action
+
+    @property
+    def logged(self) -> Mapping[str, Any]:
+        """What the log says of it beside code and status: fields of `service.logs.FIELDS`."""
+        return {"about": self.names} if self.names else {}
+
 
 class BadJson(CallError):
-    """The body cannot be read as a CDS Hooks request (REQ-12)."""
+    """The body is no JSON object (REQ-12). `byte` is where it breaks off, from 0, when it is no JSON."""
 
     code, status, issue = "body-not-json", 400, "structure"
-    message = "The body is not a JSON object in UTF-8 with the members that every hook call has."
-    action = "Send hook, hookInstance and context as the CDS Hooks specification describes them."
+    message = "The body is not a JSON object in UTF-8."
+    action = "Send one JSON object; a byte that is named is where it breaks off, counted from 0."
+
+    def __init__(self, byte: int | None = None) -> None:
+        super().__init__()
+        self.byte = byte
+
+    @property
+    def text(self) -> str:
+        return self.message if self.byte is None else f"{self.message[:-1]}: byte {self.byte}."
+
+    @property
+    def logged(self) -> Mapping[str, Any]:
+        return {} if self.byte is None else {"byte": self.byte}
+
+
+class MemberInvalid(CallError):
+    """A member of the request, which `names` names, is of another JSON type than it has to be (REQ-12)."""
+
+    code, status, issue = "member-invalid", 400, "value"
+    message = "A member of the request does not have the JSON type that CDS Hooks gives it."
+    action = "Send the named member as CDS Hooks describes it, or leave it out where it is optional."
+
+
+class SwitchInvalid(CallError):
+    """The body of /admin/switches is JSON, but no switch. `names` are the members that lack or do not fit."""
+
+    code, status, issue = "switch-invalid", 400, "value"
+    message = "The body is no kill switch, or a member of it is missing or cannot be used."
+    action = "Send kind, off and why, target unless kind is service, and who unless you have signed in."
 
 
 class JsonTooDeep(CallError):
@@ -134,6 +176,10 @@ class Unauthorised(CallError):
         super().__init__()
         self.reason = reason
         self.named: Mapping[str, str] = {}
+
+    @property
+    def logged(self) -> Mapping[str, Any]:
+        return {"reason": self.reason, **self.named}
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -182,7 +228,7 @@ class MethodNotAllowed(CallError):
 
 class DataUnavailable(CallError):
     """Nothing that the rules need was given or could be fetched (PF-19). `names` are the prefetch keys,
-    `reasons` say why, as keys of `service.outcomes.WORDS`.
+    `reasons` say why: those of the given ones that are keys of `service.outcomes.WORDS`.
     """
 
     code, status, issue = "data-unavailable", 412, "incomplete"
@@ -191,7 +237,16 @@ class DataUnavailable(CallError):
 
     def __init__(self, *names: str, reasons: Iterable[str] = ()) -> None:
         super().__init__(*names)
-        self.reasons = tuple(dict.fromkeys(filter(None, reasons)))
+        self.reasons = tuple(dict.fromkeys(reason for reason in reasons if reason in WORDS))
+
+    @property
+    def diagnostics(self) -> str:
+        told = ", ".join(f"{reason} ({WORDS[reason]})" for reason in self.reasons)
+        return f"{self.action} Reasons: {told}." if told else self.action
+
+    @property
+    def logged(self) -> Mapping[str, Any]:
+        return {"keys_failed": self.names, "reasons": self.reasons}
 
 
 class BodyTooLarge(CallError):
@@ -263,6 +318,11 @@ class HookRefused(CallError):
         self.code, self.message, self.action = error.code, error.message, error.action
         self.issue = "required" if error.code.endswith("-missing") else "invalid"
         super().__init__()
+        self._about = tuple(filter(_NAME.match, error.args))
+
+    @property
+    def logged(self) -> Mapping[str, Any]:
+        return {"about": self._about} if self._about else {}
 
 
 class CatalogueRow(NamedTuple):
@@ -275,14 +335,16 @@ class CatalogueRow(NamedTuple):
 
 
 class ErrorAnswer(NamedTuple):
-    """What goes out for an error. `code` and `reason` are for log and metrics, `named` is for the log."""
+    """What goes out for an error. `code` and `reason`, why a caller is not identified, are for log and
+    metrics; `logged` are the fields that the log has beside code and status.
+    """
 
     code: str
     reason: str
     status: int
     headers: Mapping[str, str]
     body: bytes
-    named: Mapping[str, str]
+    logged: Mapping[str, Any]
 
 
 def answer(error: Exception) -> ErrorAnswer:
@@ -298,25 +360,19 @@ def answer(error: Exception) -> ErrorAnswer:
         status=known.status,
         headers=known.headers,
         body=b"" if bare else operation_outcome(known),
-        named=known.named if isinstance(known, Unauthorised) else {},
+        logged=known.logged,
     )
 
 
 def operation_outcome(error: CallError) -> bytes:
-    """A FHIR OperationOutcome with one issue: code, sentence, and the next step as `diagnostics`."""
-    return orjson.dumps(
-        {
-            "resourceType": "OperationOutcome",
-            "issue": [
-                {
-                    "severity": "fatal" if error.status >= 500 else "error",
-                    "code": error.issue,
-                    "details": {"coding": [{"system": CODE_SYSTEM, "code": error.code}], "text": error.text},
-                    "diagnostics": error.action,
-                }
-            ],
-        }
-    )
+    """A FHIR OperationOutcome with one issue: code, sentence, and as `diagnostics` the next step and why."""
+    issue = {
+        "severity": "fatal" if error.status >= 500 else "error",
+        "code": error.issue,
+        "details": {"coding": [{"system": CODE_SYSTEM, "code": error.code}], "text": error.text},
+        "diagnostics": error.diagnostics,
+    }
+    return orjson.dumps({"resourceType": "OperationOutcome", "issue": [issue]})
 
 
 def catalogue() -> tuple[CatalogueRow, ...]:

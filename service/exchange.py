@@ -81,6 +81,13 @@ class Exchange:
             answer.raise_for_status()
         except httpx.HTTPStatusError as error:
             raise ExchangeFailed(f"The service refused the call: {_refusal(error.response)}") from error
+        except httpx.ConnectError as error:
+            why = "nothing answers there. Start it, or correct the URL."
+            raise ExchangeFailed(f"The service at {self._url} cannot be reached: {why}") from error
+        except httpx.TimeoutException as error:
+            raise ExchangeFailed(
+                f"The service at {self._url} did not answer within {_SECONDS:.0f} seconds."
+            ) from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise ExchangeFailed(
                 f"The service at {self._url} cannot be reached ({type(error).__name__})."

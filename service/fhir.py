@@ -12,20 +12,14 @@ import msgspec
 
 from service.access import AccessRefused, Grant
 from service.addresses import Base
-from service.decode import Problem, decode_resource
-from service.errors import BadJson, JsonTooDeep
+from service.decode import Problem
 from service.fhir_version import ServerVersions
-from service.resources import Bundle, OperationOutcome, Resource
-from service.searchsets import contents, is_error
+from service.resources import Resource
 from service.smart import BackendTokens, Registration
-from service.wire import FetchError, Wire, form
+from service.verdicts import ACCEPT, MAY_BE_FORM, Pages, check_kind, page, resource
+from service.wire import FORM, FetchError, Wire, form
 
 __all__ = ["Access", "FhirClient", "Harvest", "Limits", "Noted", "SearchRequest", "Session"]
-
-_FHIR_JSON = "application/fhir+json, application/json;q=0.9"
-_FORM = "application/x-www-form-urlencoded"
-# What a server answers to a list it finds too long, or to a POST it does not offer.
-_SHORTER_MAY_HELP = frozenset({"rejected", "not-found"})
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -138,7 +132,7 @@ class Session:
         self._limits = client.limits
         self._without_post = client.without_post
         self._slots = asyncio.Semaphore(client.limits.in_flight)
-        self._headers = {"Accept": _FHIR_JSON}
+        self._headers = {"Accept": ACCEPT}
         if grant.token:
             self._headers["Authorization"] = f"Bearer {grant.token}"
 
@@ -148,9 +142,8 @@ class Session:
         url = self.base.resolve(reference)
         if url is None or "?" in url:
             raise FetchError("rejected")
-        value = self._value(await self._get(url), harvest)
-        if type(value).__name__ != kind:
-            raise FetchError("unexpected")
+        value = _taken(await self._get(url), harvest)
+        check_kind(value, kind)
         harvest.values.append(value)
 
     async def search(self, request: SearchRequest, harvest: Harvest) -> None:
@@ -162,27 +155,20 @@ class Session:
             first = await self._first_page(request)
         except FetchError as error:
             chunks = self._chunks(request)
-            if error.reason not in _SHORTER_MAY_HELP or len(chunks) < 2:
+            if error.reason not in MAY_BE_FORM or len(chunks) < 2:
                 raise
             await self._side_by_side(chunks, harvest)
         else:
-            await self.follow(self._page(first, harvest), harvest)
+            await self.follow(_page(first, harvest), harvest)
 
     async def follow(self, link: str | None, harvest: Harvest) -> None:
         """Fetch the pages from `link` on. What goes wrong is the harvest's `partial`, never an exception."""
-        seen: set[str] = set()
-        while link is not None:
-            url = self.base.resolve(link)
-            stop = self._stop(url, seen)
-            if url is None or stop:
-                harvest.partial = harvest.partial or stop
-                return
-            seen.add(url)
-            try:
-                link = self._page(await self._get(url), harvest)
-            except FetchError as error:
-                harvest.partial = harvest.partial or error.reason
-                return
+        pages = Pages(self.base, self._limits.pages)
+        try:
+            while link is not None:
+                link = _page(await self._get(pages.turn(link)), harvest)
+        except FetchError as error:
+            harvest.partial = harvest.partial or error.reason
 
     async def _side_by_side(self, urls: Sequence[str], harvest: Harvest) -> None:
         done = await asyncio.gather(*(self._one(url, harvest) for url in urls), return_exceptions=True)
@@ -191,7 +177,7 @@ class Session:
                 raise failure
 
     async def _one(self, url: str, harvest: Harvest) -> None:
-        await self.follow(self._page(await self._get(url), harvest), harvest)
+        await self.follow(_page(await self._get(url), harvest), harvest)
 
     async def _first_page(self, request: SearchRequest) -> bytes:
         pairs = form(request.pairs(request.listed))
@@ -203,7 +189,7 @@ class Session:
         try:
             return await self._send("POST", f"{url}/_search", pairs.encode())
         except FetchError as error:
-            if error.reason in _SHORTER_MAY_HELP:
+            if error.reason in MAY_BE_FORM:
                 self._without_post.add(self.base)
             raise
 
@@ -222,46 +208,11 @@ class Session:
             used += size
         return [url + form(request.pairs(part)) for part in parts]
 
-    def _stop(self, url: str | None, seen: set[str]) -> str:
-        """Why the next page is not fetched, or the empty string."""
-        if url is None:
-            return "page-elsewhere"
-        if url in seen:
-            return "page-loop"
-        return "page-limit" if len(seen) >= self._limits.pages - 1 else ""
-
-    def _page(self, body: bytes, harvest: Harvest) -> str | None:
-        """Take in a page; the link to the next one."""
-        value = self._value(body, harvest)
-        if not isinstance(value, Bundle):
-            raise FetchError("unexpected")
-        found = contents(value)
-        if found.failed and not found.count:
-            raise FetchError("outcome")
-        harvest.values.append(value)
-        if found.failed or found.withheld:
-            harvest.partial = harvest.partial or ("outcome" if found.failed else "withheld")
-        return found.next
-
-    def _value(self, body: bytes, harvest: Harvest) -> Resource:
-        try:
-            value, problems = decode_resource(body, harvest.key)
-        except BadJson as error:
-            raise FetchError("truncated" if body.lstrip()[:1] == b"{" else "not-fhir") from error
-        except JsonTooDeep as error:
-            raise FetchError("not-fhir") from error
-        harvest.problems.extend(problems)
-        if value is None:
-            raise FetchError("unexpected")
-        if isinstance(value, OperationOutcome) and is_error(value):
-            raise FetchError("outcome")
-        return value
-
     async def _get(self, url: str) -> bytes:
         return await self._send("GET", url)
 
     async def _send(self, method: str, url: str, body: bytes | None = None) -> bytes:
-        headers = self._headers if body is None else {**self._headers, "Content-Type": _FORM}
+        headers = self._headers if body is None else {**self._headers, "Content-Type": FORM}
         async with self._slots:
             began, result = time.perf_counter(), "deadline"
             try:
@@ -283,3 +234,18 @@ class Session:
                     path = url.removeprefix(self.base.url).lstrip("/")
                     self._noted(self.base.host, path, result, time.perf_counter() - began)
             return answer
+
+
+def _taken(body: bytes, harvest: Harvest) -> Resource:
+    value, problems = resource(body, harvest.key)
+    harvest.problems.extend(problems)
+    return value
+
+
+def _page(body: bytes, harvest: Harvest) -> str | None:
+    """Take in a page; the link to the next one."""
+    value = _taken(body, harvest)
+    found, partial = page(value)
+    harvest.values.append(value)
+    harvest.partial = harvest.partial or partial
+    return found.next

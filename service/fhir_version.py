@@ -15,6 +15,7 @@ import msgspec
 from service.addresses import Base
 from service.errors import FhirVersionRefused
 from service.flights import Flights
+from service.verdicts import ACCEPT, LARGEST_STATEMENT
 from service.wire import FetchError, Wire
 
 __all__ = ["FhirVersion", "ServerVersions", "resolve_version", "shape", "version_named"]
@@ -22,7 +23,6 @@ __all__ = ["FhirVersion", "ServerVersions", "resolve_version", "shape", "version
 _KEEP_S = 3600.0
 _KEEP_FAILURE_S = 60.0
 _PATIENCE_S = 10.0
-_LARGEST_STATEMENT = 16 * 1024 * 1024
 
 
 class FhirVersion(StrEnum):
@@ -107,9 +107,9 @@ class ServerVersions:
             body = await self._wire.send(
                 "GET",
                 f"{base.url}/metadata",
-                headers={"Accept": "application/fhir+json, application/json;q=0.9"},
+                headers={"Accept": ACCEPT},
                 deadline=loop.time() + _PATIENCE_S,
-                limit=_LARGEST_STATEMENT,
+                limit=LARGEST_STATEMENT,
             )
             stated = version_named(_STATEMENT.decode(body).fhirVersion)
         except (FetchError, msgspec.MsgspecError, UnicodeDecodeError):

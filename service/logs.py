@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 import orjson
 import structlog
 
-__all__ = ["FIELDS", "bind_call", "configure", "dropped_total", "logger"]
+__all__ = ["FIELDS", "bind_call", "bound", "configure", "dropped_total", "logger", "new_call"]
 
 _TOKEN = re.compile(r"[A-Za-z0-9_.:+@-]{1,96}\Z")
 _HOST = re.compile(r"[A-Za-z0-9_.:\[\]-]{1,255}\Z")
@@ -59,11 +59,13 @@ def _fields(check: Callable[[object], bool], *names: str) -> dict[str, Callable[
 
 
 FIELDS: Mapping[str, Callable[[object], bool]] = {
-    # Which call, and how it ended. `request_id` is set by bind_call.
+    # Which call, and how it ended. `request_id` is set by bind_call. A refusal says which names of the
+    # protocol it is `about`, at which `byte` JSON breaks off, and for what `reasons` of ours data lacks.
     **_fields(_token, "event", "level", "time", "request_id", "hook", "service", "outcome", "code", "reason"),
     **_fields(_number, "status", "total_ms", "decode_ms", "fetch_ms", "facts_ms", "rules_ms", "store_ms"),
     **_fields(_number, "cards_ms"),
-    **_fields(_number, "bytes_in", "bytes_out"),
+    **_fields(_number, "bytes_in", "bytes_out", "byte"),
+    **_fields(_tokens, "about", "reasons"),
     # Who called: the configured name of the client, and what of the token may be kept.
     **_fields(_token, "client"),
     **_fields(_mark, "tenant", "jti"),
@@ -95,16 +97,28 @@ def logger() -> Any:
     return structlog.get_logger()
 
 
-def bind_call(hook_instance: str) -> None:
-    """Give every later line of the current task the hookInstance as `request_id`.
+def new_call() -> None:
+    """Forget the call before, in the current task."""
+    structlog.contextvars.clear_contextvars()
+
+
+def bind_call(hook_instance: str = "", **known: str) -> None:
+    """Give every later line of the current task what is known of its call: fields of FIELDS, and the
+    hookInstance as `request_id`.
 
     One that is not a UUID may hold anything, so a hash of it stands in; the same one gives the same hash.
     """
-    if not _UUID.match(hook_instance):
+    if hook_instance and not _UUID.match(hook_instance):
         digest = hashlib.sha256(hook_instance.encode(errors="surrogatepass")).hexdigest()
         hook_instance = f"sha256:{digest[:32]}"
-    structlog.contextvars.clear_contextvars()
-    structlog.contextvars.bind_contextvars(request_id=hook_instance)
+    if hook_instance:
+        known["request_id"] = hook_instance
+    structlog.contextvars.bind_contextvars(**known)
+
+
+def bound(name: str) -> str:
+    """What `bind_call` was told under a name since `new_call`; empty when nothing was."""
+    return str(structlog.contextvars.get_contextvars().get(name, ""))
 
 
 def configure(level: str, stream: BinaryIO | None = None) -> None:

@@ -164,9 +164,11 @@ class Metrics:
         self._reloads.labels("refused").inc()
         self._current.set(0)
 
-    def refused(self, reply: ErrorAnswer) -> None:
-        """A call was answered with an error."""
-        self._requests.labels("", "", reply.code).inc()
+    def refused(self, reply: ErrorAnswer, *, client: str = "", hook: str = "") -> None:
+        """A call was answered with an error: of a configured client and for a hook of the registry, as far as
+        these were known by then.
+        """
+        self._requests.labels(hook, client, reply.code).inc()
         self.errors.note(reply.code, reply.reason, reply.status)
         if reply.reason:
             self._rejected.labels(reply.reason).inc()

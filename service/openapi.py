@@ -22,8 +22,8 @@ __all__ = ["describe", "errors_of"]
 Json = dict[str, Any]
 
 _UNAUTHORISED = "unauthorised"
-_ID = {"type": "string", "pattern": r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"}
-_REFERENCE = {"type": "string", "pattern": r"^[A-Z][A-Za-z]{1,40}/[A-Za-z0-9][A-Za-z0-9.-]{0,63}$"}
+_ID = {"type": "string", "pattern": r"^[A-Za-z0-9.-][A-Za-z0-9._-]{0,63}$", "not": {"enum": [".", ".."]}}
+_REFERENCE = {"type": "string", "pattern": r"^[A-Z][A-Za-z]{1,40}/[A-Za-z0-9-][A-Za-z0-9.-]{0,63}$"}
 _RESOURCE = {"$ref": "#/components/schemas/Resource"}
 _BUNDLE = {
     "type": "object",

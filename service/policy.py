@@ -32,7 +32,9 @@ __all__ = [
 MAX_CARDS = 3
 SPINE_DAYS, PELVIS_DAYS = 90, 180
 _WITHIN = ("now", "24 h", "48 h", "2 weeks", "routine")
-_SPINE = frozenset({"lumbar-spine", "thoracic-spine", "whole-spine", "sacroiliac"})
+_LUMBAR = frozenset({"lumbar-spine", "whole-spine"})
+_THORACIC = frozenset({"thoracic-spine", "whole-spine"})
+_SPINE = _LUMBAR | _THORACIC | {"sacroiliac"}
 _PELVIS = frozenset({"pelvis", "hip", "femur"})
 _CLEAN = frozenset({"normal", "degenerative"})
 _LAST_TIERS = ("hospice", "terminal")
@@ -73,17 +75,22 @@ def coverage(facts: FactSet) -> Coverage:
 Step = Callable[[Rule, FactSet, dt.date], "Reason | None"]
 
 
-def between_phases(decision: Decision, today: dt.date) -> dict[str, bool]:
-    """What the second phase of rules reads: whether anything fired at all, and whether a red flag stands.
+def between_phases(decision: Decision, beside: Decision, today: dt.date) -> dict[str, list[str]]:
+    """What the second phase of rules reads, as the rules behind it: what fires at all, and which red flags
+    stand. `beside` holds the rules of other hooks.
 
     Suppression runs between the two: a rule silenced by it still makes imaging no low-value imaging, but it
     is no open red flag. A red flag lowered for want of a coded result is still open.
     """
-    anything = bool(decision.fired())
-    suppress(decision, today)
+    both = (decision, beside)
+    anything = [outcome.rule for one in both for outcome in one.fired()]
+    for one in both:
+        suppress(one, today)
     return {
         "fired.any": anything,
-        "fired.critical_or_warning": any(outcome.base_urgency != "info" for outcome in decision.fired()),
+        "fired.critical_or_warning": [
+            outcome.rule for one in both for outcome in one.fired() if outcome.base_urgency != "info"
+        ],
     }
 
 
@@ -111,11 +118,10 @@ def _judge(decision: Decision, outcome: Outcome, today: dt.date) -> None:
         reason = step(rule, decision.facts, today)
         if reason is None:
             continue
-        urgency = _lowered(rule, reason, decision.facts)
-        if urgency is None:
+        if reason.lowers_to is None:
             decision.suppress(rule.id, reason)
             return
-        lowered = lowered or (max(urgency, outcome.urgency, key=severity), reason)
+        lowered = lowered or (max(reason.lowers_to, outcome.urgency, key=severity), reason)
     if lowered is not None:
         decision.lower(rule.id, *lowered)
 
@@ -129,19 +135,7 @@ def worded_at(decision: Decision, rule_id: str) -> Urgency:
     outcome, rule = decision[rule_id], decision.bundle.programs[rule_id].rule
     if outcome.lowered is None or outcome.urgency in decision.bundle.overlay.settings(rule_id).card:
         return outcome.urgency
-    return _lowered(rule, outcome.lowered, decision.facts) or rule.urgency
-
-
-def _lowered(rule: Rule, reason: Reason, facts: FactSet) -> Urgency | None:
-    """The urgency a reason lowers a rule to, or None when it silences it."""
-    if reason.code == "S1" and rule.urgency == "critical":
-        return "info" if facts["care.palliative"] in _LAST_TIERS else "warning"
-    if reason.code == "S3" and reason.text.startswith(_UNREAD):
-        return "info"
-    return None
-
-
-_UNREAD = "Imaging was done, but its result is not coded"
+    return outcome.lowered.lowers_to or rule.urgency
 
 
 def _scope(rule: Rule, facts: FactSet, today: dt.date) -> Reason | None:
@@ -159,7 +153,9 @@ def _palliative(rule: Rule, facts: FactSet, today: dt.date) -> Reason | None:
     if tier == "palliative" and rule.urgency != "critical" and exempt:
         return None
     fact = facts.get("care.palliative")
-    return Reason("S1", f"Palliative status: {tier}", sources=fact.sources)
+    lower: Urgency = "info" if tier in _LAST_TIERS else "warning"
+    lowers_to = lower if rule.urgency == "critical" else None
+    return Reason("S1", f"Palliative status: {tier}", fact.sources, lowers_to)
 
 
 def _managed(rule: Rule, facts: FactSet, today: dt.date) -> Reason | None:
@@ -200,7 +196,7 @@ def _imaged(rule: Rule, facts: FactSet, today: dt.date) -> Reason | None:
     sources = facts.get("imaging.studies").sources
     if not _unread(studies):
         return Reason("S3", f"Imaging of {day} after the pain began shows nothing suspicious", sources)
-    return Reason("S3", f"{_UNREAD} ({day})", sources)
+    return Reason("S3", f"Imaging done, result not coded ({day})", sources, lowers_to="info")
 
 
 def imaged_on(rule: Rule, facts: FactSet, today: dt.date) -> dt.date | None:
@@ -223,40 +219,45 @@ def _key_studies(rule: Rule, facts: FactSet, today: dt.date) -> list[Mapping[str
     """One examination for each painful area of a rule; empty when an area has none."""
     if rule.key_imaging is None:
         return []
-    found = [_area(rule.key_imaging, facts, today, area) for area in _areas(rule, facts)]
+    found = [_newest(rule.key_imaging, facts, today, *area) for area in _areas(rule, facts)]
     studies = [study for study in found if study is not None]
     return studies if len(studies) == len(found) else []
 
 
-def _areas(rule: Rule, facts: FactSet) -> list[frozenset[str]]:
-    """The painful areas a rule's imaging must cover, as sets of regions of which one will do.
+def _areas(rule: Rule, facts: FactSet) -> list[tuple[str, frozenset[str]]]:
+    """What a rule's imaging must cover: each pain with the regions of which one will do (decision 31).
 
-    An area the key imaging does not look at is left out; when that leaves none, as with CT of the abdomen for
-    psoas and pain in the back, the key imaging itself is what answers.
+    A rule whose key imaging leaves out the spine asks about one place, whatever hurts: the psoas, or a pelvis
+    that was irradiated. There the key imaging itself answers for the back and for bone pain. Else bone pain,
+    whose code names no bone, needs an examination of the whole body.
     """
-    areas: list[frozenset[str]] = []
+    keys = frozenset(rule.key_imaging.regions if rule.key_imaging is not None else ())
+    one_place = keys.isdisjoint(_LUMBAR | _THORACIC)
+    areas: list[tuple[str, frozenset[str]]] = []
     if rule.region in ("back", "both") and facts["pain.back.current"]:
-        thoracic, lumbar = facts["pain.thoracic.current"], facts["pain.lumbar.current"]
-        if thoracic:
-            areas.append(frozenset({"thoracic-spine"}))
-        if lumbar or not thoracic:
-            areas.append(frozenset({"lumbar-spine"}) if thoracic else _SPINE)
+        areas += [("back", keys if one_place else part) for part in _painful_spine(facts)]
     if rule.region in ("hip", "both"):
         if facts["pain.hip.current"]:
-            areas.append(_PELVIS)
-        elif facts["pain.pelvic.current"]:
-            areas.append(_PELVIS | {"sacroiliac"})
-    keys = frozenset(rule.key_imaging.regions if rule.key_imaging is not None else ())
-    seen = [area for area in areas if area & (keys | _wider(keys))]
-    return seen or ([keys] if areas else [])
+            areas.append(("hip", _PELVIS))
+        if facts["pain.pelvic.current"]:
+            areas.append(("pelvic", _PELVIS | {"sacroiliac"}))
+    if rule.region == "both" and facts["pain.bone.current"]:
+        areas.append(("bone", keys if one_place else frozenset({"whole-body"})))
+    return areas
 
 
-def _wider(keys: frozenset[str]) -> frozenset[str]:
-    return _SPINE if keys & _SPINE else frozenset()
+def _painful_spine(facts: FactSet) -> list[frozenset[str]]:
+    """The parts of the spine that hurt; any part will do when no code of the pain says which."""
+    parts = [_THORACIC] if facts["pain.thoracic.current"] else []
+    if facts["pain.lumbar.current"] or facts["pain.radicular.current"]:
+        parts.append(_LUMBAR)
+    return parts or [_SPINE]
 
 
-def _area(key: KeyImaging, facts: FactSet, today: dt.date, area: frozenset[str]) -> Mapping[str, Any] | None:
-    """The newest key imaging of an area that still answers for it; None when there is none."""
+def _newest(
+    key: KeyImaging, facts: FactSet, today: dt.date, pain: str, area: frozenset[str]
+) -> Mapping[str, Any] | None:
+    """The newest key imaging of an area that still answers for a pain there; None when there is none."""
     limit = PELVIS_DAYS if area & _PELVIS else SPINE_DAYS
     keys = frozenset(key.regions)
     usable = [
@@ -265,7 +266,7 @@ def _area(key: KeyImaging, facts: FactSet, today: dt.date, area: frozenset[str])
         if study["modality"] in key.modalities
         and area.intersection(study["regions"])
         and keys.intersection(study["regions"])
-        and study["since_onset"]
+        and study.get(f"since_{pain}")
         and study["days"] <= limit
         and not _since(facts, "neuro.any_new", today, study["days"])
         and not _since(facts, "pain.progressive", today, study["days"])

@@ -24,7 +24,7 @@ from service.fhir import Access, Harvest, Session
 from service.fhir_version import FhirVersion, resolve_version, shape
 from service.outcomes import Outcome, State
 from service.queries import Query
-from service.references import unresolved
+from service.references import MOST_READ, unresolved
 from service.resources import (
     Bundle,
     Condition,
@@ -40,7 +40,6 @@ from service.searchsets import Contents, contents
 
 __all__ = ["Gathered", "gather"]
 
-_MOST_REFERENCES = 20
 # Resource types in a record, and in the answer to Patient/$everything, at the least.
 _RECORD, _EVERYTHING = 3, 5
 _MEDICINES = frozenset({Medication, MedicationRequest})
@@ -153,7 +152,7 @@ class _Call:
             self._outcomes[fetch.query.key] = self._fetched(fetch)
         names = self.references()
         harvest = Harvest("medications")
-        await fetch_references(session, names[:_MOST_REFERENCES], harvest)
+        await fetch_references(session, names[:MOST_READ], harvest)
         self._take("medications", harvest)
 
     def borrow(self) -> None:

@@ -21,8 +21,16 @@ _LOINC = "http://loinc.org"
 _SNOMED = "http://snomed.info/sct"
 _LABORATORY = ("lab-", "vital-")
 _MEASURED = ("pain-score", "performance-status", "post-void-residual", "hla-b27")
-_UNREAD = frozenset({"lab-esr-excluded", "lab-panels"})
-_STATED = ("history-of-cancer", "history-of-metastatic-cancer", "injection-drug-use", "pregnancy")
+_UNREAD = frozenset({"lab-panels"})
+_STATED = (
+    "history-of-cancer",
+    "history-of-metastatic-cancer",
+    "injection-drug-use",
+    "pregnancy",
+    "spinal-cord-compression",
+    "cauda-equina-syndrome",
+    "lumbosacral-plexopathy",
+)
 # Questions whose answer carries the meaning: smoking status, pregnancy status, symptom, clinical finding.
 _QUESTIONS = tuple(f"{_LOINC}|{code}" for code in ("72166-2", "82810-3", "75325-1", "75321-0"))
 _RADIOLOGY = "http://terminology.hl7.org/CodeSystem/v2-0074|RAD"

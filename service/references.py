@@ -8,7 +8,10 @@ from collections.abc import Iterable, Iterator
 
 from service.resources import Bundle, Medication, MedicationRequest, Resource
 
-__all__ = ["unresolved"]
+__all__ = ["MOST_READ", "unresolved"]
+
+MOST_READ = 20
+"""Medications that are read for one call; more prescriptions than these leave something unknown."""
 
 
 def unresolved(values: Iterable[Resource]) -> list[str]:

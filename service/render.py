@@ -96,11 +96,11 @@ def _taken(rule: Json, facts: Mapping[str, Json]) -> RenderableType:
     """A rule whose criteria are met: with them when it is shown, in one line when it is not."""
     if rule["outcome"] != "fired":
         return _head(rule)
-    return Group(_head(rule), *_notes(rule), _criteria(rule, facts))
+    return Group(_head(rule), *_lowered(rule), _criteria(rule, facts))
 
 
 def _whole(rule: Json, facts: Mapping[str, Json]) -> RenderableType:
-    parts: list[RenderableType] = [_head(rule), *_notes(rule)]
+    parts: list[RenderableType] = [_head(rule), *_lowered(rule)]
     if rule["tree"] is not None:
         parts.append(_criteria(rule, facts))
     if rule["outcome"] in ("not-fired", "not-enough-data", "excluded"):
@@ -115,14 +115,12 @@ def _head(rule: Json) -> Text:
     return line
 
 
-def _notes(rule: Json) -> Iterator[Text]:
+def _lowered(rule: Json) -> Iterator[Text]:
     if rule["lowered"] is not None:
         yield Text(
             f"  lowered from {rule['base_urgency']} to {rule['urgency']}: {_reason(rule['lowered'])}",
             style="italic",
         )
-    for note in rule["notes"]:
-        yield Text(f"  {note}", style="italic")
 
 
 def _reason(reason: Json) -> str:

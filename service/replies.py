@@ -1,11 +1,13 @@
-"""How a FHIR server answered a prefetch template, judged as the service judges what it fetches itself.
+"""How a FHIR server answered a prefetch template, in words, with what an operator needs to know beside it.
 
-Nothing of an answer but its status, a code and a count is kept for people to read.
+The answer is judged by `service.wire` and `service.verdicts`, as one is that the service has fetched itself.
+Nothing of it but its status, a code and a count is kept for people to read.
 """
 
 import re
 import ssl
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from socket import gaierror
 from typing import Any
 
@@ -13,26 +15,16 @@ import httpx
 import msgspec
 import orjson
 
-from service.decode import decode_resource
-from service.errors import BadJson, JsonTooDeep, TocsinError
 from service.outcomes import WORDS
-from service.resources import Bundle, Resource
-from service.searchsets import Contents, contents
+from service.resources import Resource
+from service.verdicts import no_json, resource
+from service.wire import FetchError
 
-__all__ = [
-    "Failed",
-    "Filled",
-    "check",
-    "check_read",
-    "decoded",
-    "not_json",
-    "page",
-    "says",
-    "unreached",
-]
+__all__ = ["Failed", "Filled", "decoded", "issue_code", "plain", "says", "told", "unreached"]
 
 Json = dict[str, Any]
 _CODE = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,39}\Z")
+_PAGE = re.compile(rb"\s*<(?:!doctype\s+html|html)\b", re.IGNORECASE)
 _WORDS: Mapping[str, str] = {
     **WORDS,
     "deadline": "the FHIR server did not answer in time",
@@ -79,6 +71,11 @@ class Filled(msgspec.Struct):
     def had(self) -> bool:
         return self.status in ("answered", "empty")
 
+    def cut(self, partial: str, issue: str = "") -> None:
+        """Note why more exists than is here. The first reason is kept, as the service keeps it."""
+        if partial and not self.partial:
+            self.partial, self.issue = partial, issue
+
     def settle(self) -> None:
         """Set the status; what failed goes into the prefetch as an outcome that says no more than a code."""
         if not self.reason:
@@ -89,12 +86,14 @@ class Filled(msgspec.Struct):
         self.value = {"resourceType": "OperationOutcome", "issue": [issue]}
 
 
-class Failed(TocsinError):
-    """A request that brought nothing. `detail` is what the TLS library says of a certificate."""
+class Failed(FetchError):
+    """A request that brought nothing. `issue` is the code of an OperationOutcome, `detail` what the TLS
+    library says of a certificate.
+    """
 
-    def __init__(self, reason: str, http: int = 0, issue: str = "", detail: str = "") -> None:
-        super().__init__(reason)
-        self.reason, self.http, self.issue, self.detail = reason, http, issue, detail
+    def __init__(self, reason: str, status: int = 0, *, issue: str = "", detail: str = "") -> None:
+        super().__init__(reason, status=status)
+        self.issue, self.detail = issue, detail
 
 
 def says(reason: str) -> str:
@@ -102,22 +101,32 @@ def says(reason: str) -> str:
     return _WORDS.get(reason, reason)
 
 
-def _dicts(holder: Json, name: str) -> Iterator[Json]:
-    values = holder.get(name)
-    return (one for one in (values if isinstance(values, list) else ()) if isinstance(one, dict))
+@contextmanager
+def told(body: bytes) -> Iterator[None]:
+    """Make a Failed of the fault of the answer with this body, with what an operator should know: that it is
+    a web page, and the code of its OperationOutcome.
+    """
+    try:
+        yield
+    except FetchError as error:
+        status = error.status or 200
+        if error.reason == "not-fhir" and _PAGE.match(body):
+            raise Failed("html", status) from error
+        raise Failed(error.reason, status, issue=issue_code(body)) from error
 
 
-def check(answer: httpx.Response, body: bytes) -> None:
-    status = answer.status_code
-    if status == 200:
-        if answer.headers.get("content-type", "").lower().startswith(("text/html", "application/xhtml")):
-            raise Failed("html", status)
-        return
-    named = {401: "unauthorised", 403: "forbidden", 404: "not-found", 410: "not-found", 429: "busy"}
-    reason = named.get(status) or ("redirected" if 300 <= status < 400 else "rejected")
-    if status >= 500:
-        reason = "rejected" if status == 501 else "server-error"
-    raise Failed(reason if status >= 300 else "not-fhir", status, _issue_in(body))
+def decoded(body: bytes, key: str) -> tuple[Json, Resource]:
+    """An answer as JSON, for the call, and typed, to be judged. Raises FetchError."""
+    value, _ = resource(body, key)
+    return plain(body), value
+
+
+def plain(body: bytes) -> Any:
+    """An answer as JSON. Raises FetchError."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise no_json(body) from error
 
 
 def unreached(error: httpx.HTTPError) -> Failed:
@@ -138,60 +147,28 @@ def unreached(error: httpx.HTTPError) -> Failed:
     )
 
 
-def decoded(body: bytes, filled: Filled) -> tuple[Json, Resource]:
-    """An answer as JSON, for the call, and typed, to be judged."""
-    try:
-        raw = orjson.loads(body.removeprefix(b"\xef\xbb\xbf"))
-        slim, _ = decode_resource(body, filled.key)
-    except (orjson.JSONDecodeError, BadJson, JsonTooDeep) as error:
-        raise Failed(not_json(body), filled.http) from error
-    if slim is None or not isinstance(raw, dict):
-        raise Failed("unexpected", filled.http)
-    return raw, slim
-
-
-def not_json(body: bytes) -> str:
-    start = body.lstrip()[:1]
-    return {b"{": "truncated", b"<": "html"}.get(start, "not-fhir")
-
-
-def check_read(slim: Resource, raw: Json, filled: Filled) -> None:
-    """Raises Failed when a read brought another type than was asked for."""
-    if type(slim).__name__ != filled.query.partition("/")[0]:
-        raise Failed("unexpected", filled.http, _issue(raw))
-
-
-def page(slim: Resource, raw: Json, filled: Filled) -> Contents:
-    if not isinstance(slim, Bundle):
-        raise Failed("unexpected", filled.http, _issue(raw))
-    found = contents(slim)
-    issue = next(filter(None, map(_issue, _outcomes(raw))), "")
-    if found.failed and not found.count:
-        raise Failed("outcome", filled.http, issue)
-    if found.failed or found.withheld:
-        filled.partial, filled.issue = "outcome" if found.failed else "withheld", issue
-    return found
-
-
-def _outcomes(bundle: Json) -> Iterator[Json]:
-    for entry in _dicts(bundle, "entry"):
-        resource = entry.get("resource")
-        if isinstance(resource, dict) and resource.get("resourceType") == "OperationOutcome":
-            yield resource
-
-
-def _issue_in(body: bytes) -> str:
+def issue_code(body: bytes) -> str:
+    """The code of the first issue of an OperationOutcome, or of the first one in a Bundle; empty without one.
+    Its text may repeat what was asked, so it is never shown.
+    """
     try:
         raw = orjson.loads(body)
     except orjson.JSONDecodeError:
         return ""
-    return _issue(raw) if isinstance(raw, dict) else ""
+    if not isinstance(raw, dict):
+        return ""
+    resources = (entry.get("resource") for entry in _dicts(raw, "entry"))
+    outcomes = (one for one in (raw, *resources) if isinstance(one, dict))
+    return next(filter(None, map(_code, outcomes)), "")
 
 
-def _issue(outcome: Json) -> str:
-    """The code of the first issue. Its text may repeat what was asked, so it is never shown."""
-    for issue in _dicts(outcome, "issue"):
-        code = issue.get("code")
-        if isinstance(code, str) and _CODE.match(code):
-            return code
-    return ""
+def _code(outcome: Json) -> str:
+    if outcome.get("resourceType") != "OperationOutcome":
+        return ""
+    codes = (issue.get("code") for issue in _dicts(outcome, "issue"))
+    return next((code for code in codes if isinstance(code, str) and _CODE.match(code)), "")
+
+
+def _dicts(holder: Json, name: str) -> Iterator[Json]:
+    values = holder.get(name)
+    return (one for one in (values if isinstance(values, list) else ()) if isinstance(one, dict))

@@ -87,6 +87,9 @@ def _read(file: Path) -> bytes:
     try:
         with file.open("rb") as opened:
             return opened.read(_LARGEST_KEY)
+    except FileNotFoundError as error:
+        message = f"{file.name} does not exist."
+        raise ArchiveError("bundle-key-invalid", message, "Put it there, or correct the path.") from error
     except OSError as error:
         message = f"{file.name} cannot be read."
         raise ArchiveError("bundle-key-invalid", message, "Let the user of the process read it.") from error

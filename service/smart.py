@@ -20,7 +20,7 @@ from service.access import is_usable
 from service.addresses import Base, parse_base
 from service.errors import TocsinError
 from service.flights import Flights
-from service.wire import FetchError, Wire, form
+from service.wire import FORM, FetchError, Wire, form
 
 __all__ = ["BackendTokens", "InvalidKey", "Registration", "registration", "signing_key"]
 
@@ -121,7 +121,7 @@ class BackendTokens:
             body = await self._wire.send(
                 "POST",
                 registered.token_url.url,
-                headers={"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"},
+                headers={"Accept": "application/json", "Content-Type": FORM},
                 body=form(pairs).encode(),
                 deadline=loop.time() + _PATIENCE_S,
                 limit=_LARGEST_ANSWER,

@@ -39,7 +39,8 @@ def store_settings() -> Settings:
         refuse("\n".join(wrong))
     if chosen.store_url == "memory:":
         refuse(
-            "Decisions are in the memory of the service only. Set TOCSIN_STATE_DIR or TOCSIN_DATABASE_URL."
+            "No store is named. Set TOCSIN_STATE_DIR (after `make run` it is var) or TOCSIN_DATABASE_URL as "
+            "the service has it; without either it keeps decisions in its memory only."
         )
     return chosen
 
@@ -51,7 +52,10 @@ def opened() -> Iterator[Store]:
     path = Path(settings.store_url.removeprefix("sqlite:///"))
     store = open_store(settings)
     if store.inline and not path.exists():
-        refuse("There is no store yet: the service makes it when it starts, or `tocsin db upgrade` does.")
+        refuse(
+            f"There is no store at {path}, which follows from TOCSIN_STATE_DIR or TOCSIN_DATABASE_URL. "
+            "The service makes it when it starts, or `tocsin db upgrade` does."
+        )
     try:
         store.open()
         yield store

@@ -17,25 +17,39 @@ import stamina
 from service.addresses import AddressRefused, GuardedTransport
 from service.errors import TocsinError
 
-__all__ = ["FetchError", "Wire", "form"]
+__all__ = ["FORM", "FetchError", "Wire", "as_utf8", "form", "judge"]
+
+FORM = "application/x-www-form-urlencoded"
+"""The content type of what `form` makes."""
 
 _FIRST_WAIT_S = 0.02
 _LONGEST_WAIT_S = 0.1
-_HTML = ("text/", "application/xhtml")
+# No JSON comes as one of these. Anything else may hold it: servers say text/json, text/plain, or nothing.
+_MARKUP = frozenset({"text/html", "text/xml", "application/xml"})
+_REASONS = {
+    401: "unauthorised",
+    403: "forbidden",
+    404: "not-found",
+    410: "not-found",
+    429: "busy",
+    501: "rejected",
+}
 
 
 class FetchError(TocsinError):
-    """Data could not be had. `reason` is a stable code; `passing` says that trying again at once may help.
+    """Data could not be had. `reason` is a stable code; `passing` says that trying again at once may help;
+    `status` is that of the answer, 0 where none was judged.
 
     Reasons of the exchange: deadline, unreachable, address-refused, redirected, unauthorised, forbidden,
-    not-found, busy, rejected, server-error, not-fhir, too-large. Of reading the answer: truncated, outcome,
-    unexpected.
+    not-found, busy, rejected, server-error, not-fhir, too-large. Of reading the answer, which is the part of
+    service.verdicts: truncated, outcome, unexpected, page-elsewhere, page-loop, page-limit.
     """
 
-    def __init__(self, reason: str, *, passing: bool = False) -> None:
+    def __init__(self, reason: str, *, passing: bool = False, status: int = 0) -> None:
         super().__init__(reason)
         self.reason = reason
         self.passing = passing
+        self.status = status
 
 
 class Wire:
@@ -104,8 +118,8 @@ class Wire:
             async with self._http.stream(
                 method, url, headers=headers, content=body, timeout=timeout
             ) as answer:
-                _check(answer, limit)
-                return _as_utf8(await _read(answer, limit), answer.charset_encoding)
+                judge(answer)
+                return as_utf8(await _read(answer, limit), answer.charset_encoding)
         except AddressRefused as error:
             raise FetchError("address-refused") from error
         except httpx.ConnectTimeout as error:
@@ -130,28 +144,30 @@ def _passes(error: Exception) -> bool:
     return isinstance(error, FetchError) and error.passing
 
 
-def _check(answer: httpx.Response, limit: int) -> None:
+def judge(answer: httpx.Response) -> None:
+    """Whether the answer may hold what was asked for, by status and content type. Raises FetchError."""
     status = answer.status_code
     if status != 200:
-        raise _refusal(status)
-    kind = answer.headers.get("content-type", "").strip().lower()
-    if kind.startswith(_HTML):
-        raise FetchError("not-fhir")
-    length = answer.headers.get("content-length", "")
-    if length.isdecimal() and int(length) > limit:
-        raise FetchError("too-large")
+        raise FetchError(_refusal(status), passing=status >= 500 and status != 501, status=status)
+    kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind in _MARKUP or kind.endswith("+xml"):
+        raise FetchError("not-fhir", status=status)
 
 
-def _refusal(status: int) -> FetchError:
-    if 300 <= status < 400:
-        return FetchError("redirected")
-    if status >= 500 and status != 501:
-        return FetchError("server-error", passing=True)
-    named = {401: "unauthorised", 403: "forbidden", 404: "not-found", 410: "not-found", 429: "busy"}
-    return FetchError(named.get(status, "rejected" if status >= 400 else "not-fhir"))
+def _refusal(status: int) -> str:
+    if status in _REASONS:
+        return _REASONS[status]
+    if status >= 500:
+        return "server-error"
+    if status >= 400:
+        return "rejected"
+    return "redirected" if status >= 300 else "not-fhir"
 
 
 async def _read(answer: httpx.Response, limit: int) -> bytes:
+    length = answer.headers.get("content-length", "")
+    if length.isdecimal() and int(length) > limit:
+        raise FetchError("too-large")
     body = bytearray()
     async for part in answer.aiter_bytes():
         body += part
@@ -160,8 +176,11 @@ async def _read(answer: httpx.Response, limit: int) -> bytes:
     return bytes(body)
 
 
-def _as_utf8(body: bytes, charset: str | None) -> bytes:
-    """JSON as UTF-8 without a byte order mark, whatever single- or multi-byte charset the server declared."""
+def as_utf8(body: bytes, charset: str | None) -> bytes:
+    """JSON as UTF-8 without a byte order mark, whatever single- or multi-byte charset the server declared.
+
+    Raises FetchError where the body is not in that charset, or there is none of this name.
+    """
     try:
         name = codecs.lookup(charset or "utf-8").name
         if name != "utf-8":

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.files import globbed
+
 FORBIDDEN = {
     "hooks": {"rules", "service", "tests"},
     "rules": {"hooks", "service", "tests"},
@@ -17,7 +19,7 @@ CLOCK = {"now", "utcnow", "today"}
 
 def modules(repository: Path, *packages: str) -> Iterator[tuple[Path, ast.Module]]:
     for package in packages:
-        for path in sorted((repository / package).rglob("*.py")):
+        for path in globbed(repository / package, "**/*.py"):
             yield path.relative_to(repository), ast.parse(path.read_text("utf-8"))
 
 

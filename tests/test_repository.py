@@ -16,6 +16,8 @@ from packaging.markers import default_environment
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from tests.files import globbed
+
 PACKAGES = ("hooks", "rules", "service")
 LOCKS = ("run", "build", "traces", "dev")
 EXTRAS = {"service/traces.py": "opentelemetry"}
@@ -35,7 +37,9 @@ def tracked(repository: Path) -> tuple[Path, ...]:
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     done = subprocess.run(command, cwd=repository, capture_output=True, check=True)
     paths = (Path(name) for name in done.stdout.decode().split("\0") if name)
-    return tuple(path for path in paths if (repository / path).is_file())
+    found = tuple(path for path in paths if (repository / path).is_file())
+    assert found
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +143,7 @@ def test_what_is_imported_is_a_dependency_of_its_own(
     declared = {canonicalize_name(Requirement(line).name) for line in project["project"]["dependencies"]}
     homes = packages_distributions()
     missing = set()
-    for path in (repository / package).rglob("*.py"):
+    for path in globbed(repository / package, "**/*.py"):
         # The one module that needs the extra of its name.
         extra = EXTRAS.get(path.relative_to(repository).as_posix())
         for module in imported_modules(ast.parse(path.read_text("utf-8"))):
@@ -177,7 +181,7 @@ def test_no_file_names_a_registry_or_a_place_on_one_machine(
 def test_modules_and_functions_stay_small(repository: Path) -> None:
     large = []
     for package in (*PACKAGES, "tests"):
-        for path in sorted((repository / package).rglob("*.py")):
+        for path in globbed(repository / package, "**/*.py"):
             source = path.read_text("utf-8")
             name = path.relative_to(repository)
             if source.count("\n") > LONGEST_MODULE and package != "tests":

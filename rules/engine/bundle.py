@@ -34,11 +34,16 @@ def bundled_root() -> FilePath:
 class Schedule(msgspec.Struct, frozen=True):
     """What one hook evaluates: rules of the first phase, rules that read what others did, and rules that are
     switched off.
+
+    `beside` are the rules of other hooks, which those of the second phase have to know about: a red flag that
+    is shown when a chart is opened is no less there when an order is picked. It is empty without a second
+    phase.
     """
 
     first: tuple[Program, ...]
     second: tuple[Program, ...]
     off: Mapping[str, Outcome]
+    beside: tuple[Program, ...] = ()
 
 
 class Bundle:
@@ -111,22 +116,29 @@ class Bundle:
         if hook not in self._needed:
             plan = self.schedule(hook)
             names = {name for program in (*plan.first, *plan.second) for name in _facts_of(program)}
+            names.update(name for program in plan.beside for name in program.facts)
             self._needed[hook] = frozenset(name for name in names if not self.vocabulary.spec(name).engine)
         return self._needed[hook]
 
     def _plan(self, hook: str) -> Schedule:
-        first, second, off = [], [], {}
+        first: list[Program] = []
+        second: list[Program] = []
+        beside: list[Program] = []
+        off = {}
         for program in self.programs.values():
-            if hook not in program.rule.hooks or program.rule.status == "retired":
+            here = hook in program.rule.hooks
+            if program.rule.status == "retired":
                 continue
             reason = self.switched_off(program.rule)
+            reads_others = any(self.vocabulary.spec(name).engine for name in program.facts)
             if reason is not None:
-                off[program.rule.id] = program.outcome("excluded", reason)
-            elif any(self.vocabulary.spec(name).engine for name in program.facts):
-                second.append(program)
+                if here:
+                    off[program.rule.id] = program.outcome("excluded", reason)
+            elif not here:
+                beside += [] if reads_others else [program]
             else:
-                first.append(program)
-        return Schedule(tuple(first), tuple(second), off)
+                (second if reads_others else first).append(program)
+        return Schedule(tuple(first), tuple(second), off, tuple(beside) if second else ())
 
     def switched_off(self, rule: Rule) -> Reason | None:
         """Why the site does not run the rule; None when it does."""

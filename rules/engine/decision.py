@@ -79,11 +79,6 @@ class Decision:
             self._put(self[below], lead=lead_id)
         self._put(lead, folded=lead.folded + moved)
 
-    def note(self, rule_id: str, text: str) -> None:
-        """Add a sentence to a fired rule's card."""
-        outcome = self._fired(rule_id)
-        self._put(outcome, notes=(*outcome.notes, text))
-
     def _fired(self, rule_id: str) -> Outcome:
         outcome = self[rule_id]
         if outcome.outcome != "fired":

@@ -58,7 +58,9 @@ class ArchiveError(RulesError):
 
 
 class Problem(msgspec.Struct, frozen=True, order=True):
-    """One thing wrong in a content file. Sorts by place, prints as `path:line: code: message`."""
+    """One thing wrong in a content file. Sorts by place, prints as `path:line: code: message`. `line` counts
+    from 1; it is 0, and not printed, when the path names no file.
+    """
 
     path: str
     line: int
@@ -68,7 +70,8 @@ class Problem(msgspec.Struct, frozen=True, order=True):
 
     def __str__(self) -> str:
         mark = "" if self.severity == "error" else "warning: "
-        return f"{self.path}:{self.line}: {self.code}: {mark}{self.message}"
+        place = f"{self.path}:{self.line}" if self.line else self.path
+        return f"{place}: {self.code}: {mark}{self.message}"
 
 
 class BundleError(RulesError):

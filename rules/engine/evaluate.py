@@ -13,18 +13,22 @@ from rules.engine.program import Program
 
 __all__ = ["PhaseTwo", "evaluate", "fired_facts"]
 
-# Called between the phases with the Decision so far; gives the engine facts (`fired.any`, ...) the second
-# phase reads.
+_MOST_TITLES = 2
+
+# Called between the phases with the Decision so far, and with one of the rules of other hooks, which is shown
+# to nobody; gives the rules behind the engine facts (`fired.any`, ...) that the second phase reads.
 # The service's policy may suppress and lower rules here, and usually does: one fact counts before
 # suppression, one after.
-PhaseTwo = Callable[[Decision], Mapping[str, bool]]
+PhaseTwo = Callable[[Decision, Decision], Mapping[str, Sequence[str]]]
 
 
-def fired_facts(decision: Decision) -> dict[str, bool]:
-    """The engine facts as the Decision stands, without any policy."""
-    fired = decision.fired()
-    serious = any(outcome.urgency != "info" for outcome in fired)
-    return {"fired.any": bool(fired), "fired.critical_or_warning": serious}
+def fired_facts(decision: Decision, beside: Decision) -> dict[str, list[str]]:
+    """The rules behind the engine facts as the Decisions stand, without any policy."""
+    fired = [*decision.fired(), *beside.fired()]
+    return {
+        "fired.any": [outcome.rule for outcome in fired],
+        "fired.critical_or_warning": [outcome.rule for outcome in fired if outcome.urgency != "info"],
+    }
 
 
 def evaluate(
@@ -33,29 +37,25 @@ def evaluate(
     *,
     hook: str,
     now: datetime.datetime,
-    scope: Reason | None = None,
     phase_two: PhaseTwo = fired_facts,
     only: Collection[str] | None = None,
 ) -> Decision:
     """Run the rules of a hook over the facts.
 
-    With `scope` nothing is run and every rule is excluded for that reason: the call is not about anyone the
-    rules cover. `only` limits the rules to those ids. A rule that fails is an `error` of its own and never
-    "not fired"; the others go on.
+    `only` limits the rules to those ids. A rule that fails is an `error` of its own and never "not fired";
+    the others go on.
     """
     schedule = bundle.schedule(hook)
     if only is not None:
         schedule = _limited(schedule, only)
-    if scope is not None:
-        programs = (*schedule.first, *schedule.second)
-        outcomes = {program.rule.id: program.outcome("excluded", scope) for program in programs}
-        return Decision(bundle, facts, hook, now, {**schedule.off, **outcomes})
     decision = Decision(bundle, facts, hook, now, dict(schedule.off))
     _run(schedule.first, decision)
     if schedule.second:
-        for name, value in phase_two(decision).items():
+        beside = Decision(bundle, facts, hook, now, {})
+        _run(schedule.beside, beside)
+        for name, rules in phase_two(decision, beside).items():
             if name in bundle.vocabulary:
-                facts.set(name, value)
+                facts.set(name, bool(rules), note=_titles(bundle, rules))
         _run(schedule.second, decision)
     return decision
 
@@ -70,6 +70,13 @@ def _run(programs: Sequence[Program], decision: Decision) -> None:
         outcomes[program.rule.id] = outcome
 
 
+def _titles(bundle: Bundle, rules: Sequence[str]) -> str:
+    """What an engine fact rests on, in words; the rest is counted."""
+    named = [bundle.programs[rule].rule.title for rule in rules[:_MOST_TITLES]]
+    more = len(rules) - len(named)
+    return "; ".join(named) + (f"; {more} more" if more else "")
+
+
 def _failed(program: Program, error: Exception) -> Outcome:
     """The error's type only: its text could hold a value from the record."""
     return program.outcome(
@@ -82,4 +89,5 @@ def _limited(schedule: Schedule, only: Collection[str]) -> Schedule:
         tuple(program for program in schedule.first if program.rule.id in only),
         tuple(program for program in schedule.second if program.rule.id in only),
         {rule_id: outcome for rule_id, outcome in schedule.off.items() if rule_id in only},
+        schedule.beside,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +45,6 @@ def _rule_json(decision: Decision, outcome: Outcome, near: frozenset[str]) -> di
         "lowered": _reason_json(outcome.lowered),
         "lead": outcome.lead,
         "folded": list(outcome.folded),
-        "notes": list(outcome.notes),
         "tree": None if failed else node_json(decision.tree(outcome.rule)),
         "near_miss": outcome.rule in near,
         "would_fire_if": [] if failed else decision.would_fire_if(outcome.rule),
@@ -92,14 +90,10 @@ def fact_json(fact: Fact, facts: FactSet) -> dict[str, Any]:
         "known": fact.known,
         "value": _plain(fact.value),
         "words": said(spec, fact.value),
-        "date": _day(fact.date),
+        "date": fact.dated or None,
         "note": fact.note,
         "sources": [_source_json(source) for source in fact.sources],
     }
-
-
-def _day(day: datetime.date | None) -> str | None:
-    return day.isoformat() if day else None
 
 
 def _plain(value: Any) -> Any:

@@ -33,7 +33,8 @@ class Source(msgspec.Struct, frozen=True, gc=False):
 
 class Fact(msgspec.Struct):
     """One fact as people and records see it. `value` is None exactly when `known` is False; `note` may then
-    say why.
+    say why. `dated` is the date as precise as it was recorded ("2018", "2018-07", "2018-07-01"), empty
+    without one.
     """
 
     name: str
@@ -42,10 +43,11 @@ class Fact(msgspec.Struct):
     date: datetime.date | None
     sources: tuple[Source, ...]
     note: str
+    dated: str
 
 
-_Detail = tuple[datetime.date | None, tuple[Source, ...], str]
-_NO_DETAIL: _Detail = (None, (), "")
+_Detail = tuple[datetime.date | None, tuple[Source, ...], str, str]
+_NO_DETAIL: _Detail = (None, (), "", "")
 _ACCEPTS: dict[str, tuple[type, ...]] = {
     "bool": (bool,),
     "int": (int,),
@@ -76,9 +78,10 @@ class FactSet:
         date: datetime.date | None = None,
         sources: Sequence[Source] = (),
         note: str = "",
+        dated: str = "",
     ) -> None:
         """Give a fact its value, replacing an earlier one. None means unknown; a number that is not finite
-        becomes unknown.
+        becomes unknown. `dated` is given for a date that is less precise than a day.
 
         FactError when the name is not declared or the value is not of the declared type.
         """
@@ -90,7 +93,8 @@ class FactSet:
             value, note = _checked(self.vocabulary.facts[slot], value, note)
         self.values[slot] = value
         if date is not None or sources or note:
-            self._details[slot] = (date, sources if sources.__class__ is tuple else tuple(sources), note)
+            given = sources if sources.__class__ is tuple else tuple(sources)
+            self._details[slot] = (date, given, note, dated)
         else:
             self._details.pop(slot, None)
 
@@ -108,8 +112,10 @@ class FactSet:
 
     def _fact(self, spec: FactSpec) -> Fact:
         value = self.values[spec.slot]
-        date, sources, note = self._details.get(spec.slot, _NO_DETAIL)
-        return Fact(spec.name, value, value is not None, date, sources, note)
+        date, sources, note, dated = self._details.get(spec.slot, _NO_DETAIL)
+        if date is not None and not dated:
+            dated = date.isoformat()
+        return Fact(spec.name, value, value is not None, date, sources, note, dated)
 
 
 def _checked(spec: FactSpec, value: Any, note: str) -> tuple[Any, str]:

@@ -17,20 +17,21 @@ OutcomeKind = Literal["fired", "not-fired", "excluded", "not-enough-data", "supp
 class Reason(msgspec.Struct, frozen=True):
     """Why a rule is not shown, or shown at another urgency.
 
-    `code`: S1 to S10 (suppression), POPULATION, SCOPE, MODE, MODULE, SITE, SUPERSEDED or ERROR. `sources` are
-    the records behind it.
+    `code`: S1 to S10 (suppression), POPULATION, MODE, MODULE, SITE, SUPERSEDED or ERROR. `sources` are the
+    records behind it. `lowers_to` is the urgency a suppression lowers the rule to; None where it silences it.
     """
 
     code: str
     text: str
     sources: tuple[Source, ...] = ()
+    lowers_to: Urgency | None = None
 
 
 class Outcome(msgspec.Struct, frozen=True):
     """The state of one rule. `urgency` is the current one, `base_urgency` that of the rule.
 
     `lead` names the rule a folded one is shown under, `folded` the rules shown under this one, `lowered` why
-    the urgency is not the rule's own, `notes` further sentences for the card.
+    the urgency is not the rule's own.
     """
 
     rule: str
@@ -42,4 +43,3 @@ class Outcome(msgspec.Struct, frozen=True):
     lead: str | None = None
     folded: tuple[str, ...] = ()
     lowered: Reason | None = None
-    notes: tuple[str, ...] = ()

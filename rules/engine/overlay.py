@@ -109,11 +109,9 @@ class Overlay(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, modules_off={**self.modules_off, module: reason}, data=data)
 
     def problem(self, code: str, message: str, path: Path, *, warning: bool = False) -> Problem:
-        """A problem at a place of the site file, or of the settings when the overlay was not read from a
-        file.
-        """
+        """A problem at a place of the site file, or at none when the overlay was not read from one."""
         place, line = (
-            (self.document.name, self.document.key_line(path)) if self.document else ("site settings", 1)
+            (self.document.name, self.document.key_line(path)) if self.document else ("no site file", 0)
         )
         return Problem(place, line, code, message, "warning" if warning else "error")
 

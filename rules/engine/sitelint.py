@@ -95,16 +95,22 @@ def _order_sets(content: Content) -> Iterator[Problem]:
 
 
 def _contacts(overlay: Overlay, rules: Iterable[Rule]) -> Iterator[Problem]:
-    """A card that tells people to call must know whom; without the number it says that none is configured."""
+    """A card that tells people to call must know whom; without the number it points to the on-call list.
+
+    A site file is told which cards each of its gaps concerns. Without one all are missing: that is said once.
+    """
     users: dict[str, list[str]] = {}
     for rule in rules:
         for name in rule.contacts:
             users.setdefault(name, []).append(rule.id)
-    for name, ids in users.items():
-        if name not in overlay.contacts:
-            rules_of = ", ".join(ids)
-            message = f"contact '{name}' has no number; cards of {rules_of} point to the on-call list"
-            yield overlay.problem("R055", message, ("contacts",), warning=True)
+    missing = {name: ids for name, ids in users.items() if name not in overlay.contacts}
+    if missing and overlay.document is None:
+        message = f"contacts have no number, cards point to the on-call list: {', '.join(sorted(missing))}"
+        yield overlay.problem("R055", message, ("contacts",), warning=True)
+        missing = {}
+    for name, ids in missing.items():
+        message = f"contact '{name}' has no number; cards of {', '.join(ids)} point to the on-call list"
+        yield overlay.problem("R055", message, ("contacts",), warning=True)
     for name in overlay.contacts:
         if name not in users:
             yield overlay.problem(

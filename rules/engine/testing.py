@@ -111,7 +111,7 @@ def run_case(
         facts,
         hook=case.hook or rule.hooks[0],
         now=datetime.datetime.combine(tests.now, datetime.time(12), datetime.UTC),
-        phase_two=lambda decision: {},
+        phase_two=lambda decision, beside: {},
         only={rule.id},
     )
     if policy is None:

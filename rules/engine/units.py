@@ -34,10 +34,11 @@ Factor = Annotated[float, msgspec.Meta(gt=0)]
 
 
 class Scale(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """(value - `subtract`) * `factor` is the value in the canonical unit."""
+    """(value - `subtract`) * `factor` is the value in the canonical unit, rounded to so many `decimals`."""
 
     factor: Factor
     subtract: float = 0.0
+    decimals: int = _DECIMALS
 
 
 class Analyte(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -106,7 +107,7 @@ class Units:
         if scale is None:
             return None
         # Rounded so that 100.4 [degF] is 38.0 Cel and not a hair beside the threshold.
-        converted = round((value - scale.subtract) * scale.factor, _DECIMALS)
+        converted = round((value - scale.subtract) * scale.factor, scale.decimals)
         low, high = self.analytes[analyte].plausible
         return converted if low <= converted <= high else None
 

@@ -13,11 +13,6 @@ from service.facts.entries import Evidence
 __all__ = ["cancers", "derive", "sites_of"]
 
 EXCLUSIONS = ("exclude-nmsc-in-situ-benign", "exclude-family-history-cancer")
-METASTATIC = (
-    "secondary-malignancy-any",
-    "secondary-malignancy-bone",
-    "secondary-malignancy-psoas-retroperitoneum",
-)
 HISTORY = ("history-of-cancer", "history-of-metastatic-cancer")
 ABDOMINOPELVIC = frozenset(
     {

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from rules.engine.facts import Span
 from rules.engine.spans import known_mid
 from service.facts.dates import Day
-from service.facts.derivation import Derivation, Finding, any_of, earliest
+from service.facts.derivation import Derivation, Finding, any_of, dated, earliest
 from service.facts.entries import Evidence
 from service.facts.results import Result
 
@@ -22,6 +22,7 @@ WEIGHT_DAYS = 545  # the newest within 180 days, compared with the 365 before it
 _INFLAMMATORY = ("axial-spondyloarthritis", "polymyalgia-rheumatica-gca", "rheumatoid-arthritis")
 _INFECTION = ("vertebral-infection", "psoas-abscess", "bacteraemia-endocarditis")
 _ACUTE_INFECTION = "acute-infection"
+_MARKERS = {"crp": "context.crp_explained", "esr": "context.esr_explained"}
 ACUTE_DAYS = 30
 
 
@@ -30,9 +31,7 @@ def derive(d: Derivation) -> None:
         _diagnoses(d)
     if d.on_record("trauma-recent"):
         _trauma(d)
-    if d.on_record(*_INFLAMMATORY, *_INFECTION, _ACUTE_INFECTION) and d.wants(
-        "context.inflammation_explained"
-    ):
+    if d.on_record(*_INFLAMMATORY, *_INFECTION, _ACUTE_INFECTION) and d.wants(*_MARKERS.values()):
         _inflammation(d)
     if d.on_record("anaemia-explained", "radiotherapy-procedure") and d.wants("context.anaemia_explained"):
         _anaemia(d)
@@ -48,11 +47,12 @@ def derive(d: Derivation) -> None:
     _weight(d)
     for fact, group, window in _SYMPTOMS:
         if d.on_record(group):
-            d.put_finding(fact, d.finding((group,), window))
+            d.put_finding(fact, d.finding((group,), window, recorded=True))
     if d.on_record("smoker-current", "smoking-status") and d.wants("context.smoker"):
         _smoker(d)
 
 
+# They have no window in the reference: an entry is good for so long after it was last recorded.
 _SYMPTOMS = (
     ("context.fatigue", "fatigue-malaise", 180),
     ("context.night_sweats", "night-sweats", 180),
@@ -137,24 +137,43 @@ def _trauma(d: Derivation) -> None:
 
 
 def _inflammation(d: Derivation) -> None:
-    """A disease that explains raised markers: lasting ones, or an infection that began before the sample."""
-    found = [*d.diagnosis(*_INFLAMMATORY)[1]]
-    samples = [result.day for analyte in ("crp", "esr") for result in d.record.newest(analyte, 90)]
-    if samples:
-        newest = max(samples)
-        found += [
-            entry
-            for entry in d.diagnosis(*_INFECTION)[1]
-            if entry.start is not None and entry.start <= newest and d.calendar.within(entry.start, 180)
+    """Whether a disease with onset before the sample explains a marker.
+
+    Each marker has its own sample: one may have been taken before the disease began, the other after.
+    """
+    for analyte, name in _MARKERS.items():
+        # The sample of the value that rules read.
+        sample = next(
+            (r.day for r in d.record.newest(analyte, 90) if r.value is not None and not r.pending), None
+        )
+        if sample is None:
+            continue
+        lasting = d.diagnosis(*_INFLAMMATORY)[1]
+        found = [
+            *(entry for entry in lasting if _since(entry, sample) is not None),
+            *(
+                entry
+                for entry in d.diagnosis(*_INFECTION)[1]
+                if _since(entry, sample) is not None and d.calendar.within(dated(entry), 180)
+            ),
+            # Over by now or not, it was there when the sample was taken.
+            *(
+                entry
+                for entry in d.diagnosis(_ACUTE_INFECTION, even_over=True)[1]
+                if (days := _since(entry, sample)) is not None and days <= ACUTE_DAYS
+            ),
         ]
-        # Over by now or not, it was there when the sample was taken.
-        found += [
-            entry
-            for entry in d.diagnosis(_ACUTE_INFECTION, even_over=True)[1]
-            if entry.start is not None and 0 <= newest.mid - entry.start.mid <= ACUTE_DAYS
-        ]
-    if found:
-        d.put("context.inflammation_explained", True, found)
+        undated = [entry for entry in lasting if dated(entry) is None]
+        if found:
+            d.put(name, True, found)
+        elif undated:
+            d.put(name, None, undated, note="a disease is recorded, but since when is not")
+
+
+def _since(entry: Evidence, sample: Day) -> int | None:
+    """Days from the onset of a disease to a sample; None when it began later, or nobody knows when."""
+    day = dated(entry)
+    return sample.mid - day.mid if day is not None and day.mid <= sample.mid else None
 
 
 def _immunosuppressed(d: Derivation) -> None:
@@ -194,20 +213,18 @@ def _fractures(d: Derivation) -> None:
 
 
 def _injured(d: Derivation, fractures: list[Evidence]) -> bool:
-    """Whether an injury is on record within 30 days before one of the fractures, or since."""
-    days = [day.mid for entry in fractures if (day := entry.start or entry.seen) is not None]
-    return any(
-        entry.present
-        and (day := entry.start or entry.seen) is not None
-        and day.mid >= min(days, default=0) - 30
-        for entry in d.record.of("trauma-recent")
+    """Whether an injury is on record within 30 days before one of the fractures; a later one is no cause."""
+    broken, hurt = (
+        [day.mid for entry in entries if entry.present and (day := dated(entry)) is not None]
+        for entries in (fractures, d.record.of("trauma-recent"))
     )
+    return any(0 <= fracture - injury <= 30 for fracture in broken for injury in hurt)
 
 
 def _examination(d: Derivation) -> None:
     d.put_finding(
         "exam.hip_flexion_restricted",
-        d.finding(("hip-flexion-restriction",), 90, fact="exam.hip_flexion_restricted"),
+        d.finding(("hip-flexion-restriction",), 90, fact="exam.hip_flexion_restricted", recorded=True),
     )
     plexus = d.diagnosis("lumbosacral-plexopathy")
     if plexus[1]:
@@ -237,7 +254,7 @@ def _fever(d: Derivation) -> None:
         sources = [entry.source for entry in evidence] + [
             r.source for r in recent if _at_least(r, FEVER_CELSIUS)
         ]
-        days = [r.day for r in recent] + [e.seen for e in evidence if e.seen is not None]
+        days = [r.day for r in recent] + [day for day in map(dated, evidence) if day is not None]
         d.facts.set("context.fever_recent", value, date=max(days).date if days else None, sources=sources)
 
 

@@ -21,6 +21,11 @@ MIDDLE_DECIDES = 60
 """Windows of so many days and more are decided by the middle of a partial date (decision 25)."""
 
 
+_A_MONTH = 31
+_FIRST_YEAR = 1900
+"""Systems that must send a date and have none send the first day they can write."""
+
+
 class Day(msgspec.Struct, frozen=True, gc=False, order=True):
     """A day, or the range a partial date stands for: ordinals with low <= mid <= high."""
 
@@ -35,6 +40,14 @@ class Day(msgspec.Struct, frozen=True, gc=False, order=True):
     @property
     def date(self) -> dt.date:
         return dt.date.fromordinal(self.mid)
+
+    @property
+    def dated(self) -> str:
+        """What is known of a partial date, a year or a month; empty for a day."""
+        if self.low == self.high:
+            return ""
+        day = self.date
+        return f"{day:%Y-%m}" if self.high - self.low < _A_MONTH else f"{day:%Y}"
 
 
 class Calendar:
@@ -125,5 +138,7 @@ def _parse(text: str, zone: ZoneInfo) -> Day | None:
     return _span(day, day, day)
 
 
-def _span(low: dt.date, high: dt.date, mid: dt.date) -> Day:
+def _span(low: dt.date, high: dt.date, mid: dt.date) -> Day | None:
+    if low.year < _FIRST_YEAR:
+        return None
     return Day(mid.toordinal(), low.toordinal(), high.toordinal())

@@ -2,19 +2,30 @@
 questions.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from rules.engine.facts import FactSet
 from service.facts.dates import Calendar, Day
 from service.facts.entries import Evidence
 from service.facts.record import Record
 
-__all__ = ["Derivation", "Finding", "any_of", "confirmed", "earliest", "last_denial", "overruled"]
+__all__ = [
+    "Derivation",
+    "Finding",
+    "any_of",
+    "confirmed",
+    "dated",
+    "earliest",
+    "last_denial",
+    "overruled",
+]
 
 Finding = tuple[bool | None, list[Evidence]]
+_DayOf = Callable[[Evidence], Day | None]
 
 # Conditions, and what a visit was for: the forms a diagnosis may have.
-_DIAGNOSTIC = frozenset({"problem", "encounter-diagnosis", "visit"})
+_CONDITIONS = frozenset({"problem", "encounter-diagnosis"})
+_DIAGNOSTIC = _CONDITIONS | {"visit"}
 # An order, a plan or a procedure named after a symptom does not say that the patient has it.
 _NO_STATEMENT = frozenset({"request", "procedure", "plan"})
 
@@ -51,9 +62,16 @@ class Derivation:
         if not entries:
             self.facts.set(name, value, note=note)
             return
-        days = [day for day in (entry.seen or entry.start for entry in entries) if day is not None]
-        date = max(days).date if days else None
-        self.facts.set(name, value, date=date, sources=[entry.source for entry in entries[:6]], note=note)
+        days = [day for day in map(dated, entries) if day is not None]
+        latest = max(days) if days else None
+        self.facts.set(
+            name,
+            value,
+            date=latest.date if latest is not None else None,
+            sources=[entry.source for entry in entries[:6]],
+            note=note,
+            dated=latest.dated if latest is not None else "",
+        )
 
     def put_finding(self, name: str, found: Finding) -> None:
         """Write a finding, unless nothing at all was recorded: then the vocabulary's own absence stands."""
@@ -67,7 +85,8 @@ class Derivation:
         if day is not None and name in self.wanted:
             entries = list(evidence)
             value = self.calendar.days_since(day)
-            self.facts.set(name, value, date=day.date, sources=[entry.source for entry in entries[:6]])
+            sources = [entry.source for entry in entries[:6]]
+            self.facts.set(name, value, date=day.date, sources=sources, dated=day.dated)
 
     def finding(
         self,
@@ -75,35 +94,38 @@ class Derivation:
         window: int,
         *,
         fact: str = "",
-        by_onset: bool = False,
+        new: bool = False,
         standing: bool = False,
+        recorded: bool = False,
         unless: str = "",
     ) -> Finding:
         """A symptom or sign within `window` days, from any form it may be stated in.
 
-        `by_onset` counts from its onset (is it new?), else from when it was last recorded; `standing` takes a
-        Condition that is still active as recorded today, as current pain does. True when one statement says
-        so; a later statement of absence overrules earlier observations and answers, but not a
-        Condition that still stands. False when stated absent, over, or, by onset, older than the window.
-        None, with the evidence, when a statement is undecided; None without evidence when nothing is on
-        record that says anything about the window: neither an absence nor a symptom of years ago does.
-        `unless` is a value set that takes an entry out.
+        The window counts from its onset, as facts.yaml orders dates. `new` asks whether it is new, so that an
+        older one is a no. `recorded` counts from when it was last recorded instead, and `standing` does so
+        and takes a Condition that is still active as recorded today, as current pain does. True when one
+        statement says so; a later statement of absence overrules earlier observations and answers, but not
+        a Condition that still stands. False when stated absent, over, or not new. None, with the evidence,
+        when a statement is undecided; None without evidence when nothing is on record that says anything
+        about the window: neither an absence nor a symptom of years ago does. `unless` is a value set that
+        takes an entry out.
         """
         if not self.on_record(*sets, answers=(fact,)):
             return None, []
+        day_of = _onset if new else _recorded if recorded or standing else dated
         entries = [
             entry
             for entry in (*self.record.of(*sets), *self.record.answers.get(fact, ()))
             if entry.kind not in _NO_STATEMENT
             and unless not in entry.sets
-            and not self._stale(entry, window, by_onset, standing)
+            and ((new and entry.present) or not self._stale(entry, window, day_of, standing))
         ]
         denied = last_denial(entries)
         yes: list[Evidence] = []
         unclear: list[Evidence] = []
         no: list[Evidence] = []
         for entry in entries:
-            verdict = self._verdict(entry, window, by_onset, standing, denied)
+            verdict = self._verdict(entry, window, day_of, standing, denied)
             (yes if verdict else unclear if verdict is None else no).append(entry)
         if yes:
             return True, yes
@@ -111,27 +133,26 @@ class Derivation:
             return None, unclear
         return False, no
 
-    def _stale(self, entry: Evidence, window: int, by_onset: bool, standing: bool) -> bool:
-        if (by_onset and entry.present) or (standing and entry.active):
+    def _stale(self, entry: Evidence, window: int, day_of: _DayOf, standing: bool) -> bool:
+        if standing and entry.active:
             return False
-        return self.calendar.within(entry.seen or entry.start, window) is False
+        # That something is absent or over was said on the day of the record, whenever it had begun.
+        day = day_of(entry) if entry.present and not _over(entry) else _recorded(entry)
+        return self.calendar.within(day, window) is False
 
     def _verdict(
-        self, entry: Evidence, window: int, by_onset: bool, standing: bool, denied: Day | None
+        self, entry: Evidence, window: int, day_of: _DayOf, standing: bool, denied: Day | None
     ) -> bool | None:
         if entry.present is None:
             return None
         if not entry.present:
             # When nobody knows when it was absent, nobody knows that it is absent now.
-            return None if self.calendar.within(entry.seen or entry.start, window) is None else False
-        if entry.active is False or entry.end is not None:
-            return False
-        if overruled(entry, denied):
+            return None if self.calendar.within(_recorded(entry), window) is None else False
+        if _over(entry) or overruled(entry, denied):
             return False
         if standing and entry.active:
             return True
-        day = entry.start if by_onset else entry.seen or entry.start
-        return self.calendar.within(day, window)
+        return self.calendar.within(day_of(entry), window)
 
     def diagnosis(
         self,
@@ -139,17 +160,17 @@ class Derivation:
         window: int | None = None,
         even_over: bool = False,
     ) -> Finding:
-        """A confirmed diagnosis, now (or, with `even_over`, at any time) and within `window` days if one is
-        given.
+        """A confirmed diagnosis, now (or, with `even_over`, at any time); if a `window` is given, one whose
+        onset lies in the last so many days.
 
         None, with evidence, when only a partial date stands between yes and no.
         """
         yes: list[Evidence] = []
         unclear: list[Evidence] = []
         for entry in self.record.of(*sets):
-            if not confirmed(entry) or (not even_over and (entry.active is False or entry.end is not None)):
+            if not confirmed(entry) or (not even_over and _over(entry)):
                 continue
-            inside = True if window is None else self.calendar.within(entry.seen or entry.start, window)
+            inside = True if window is None else self.calendar.within(dated(entry), window)
             if inside:
                 yes.append(entry)
             elif inside is None:
@@ -169,6 +190,14 @@ def confirmed(entry: Evidence) -> bool:
     diagnosis may have.
     """
     return entry.present is True and not entry.suspected and entry.kind in _DIAGNOSTIC
+
+
+def dated(entry: Evidence) -> Day | None:
+    """The day of what an entry states, in the order of facts.yaml.
+
+    A Condition has its onset, else its record; what was done has its end.
+    """
+    return entry.start or entry.seen if entry.kind in _CONDITIONS else _recorded(entry)
 
 
 def any_of(*values: bool | None) -> bool | None:
@@ -193,3 +222,15 @@ def overruled(entry: Evidence, denied: Day | None) -> bool:
     """Whether a later statement of absence overrules an entry. A Condition stands until it is ended."""
     transient = entry.kind in ("observation", "answer")
     return transient and denied is not None and entry.seen is not None and entry.seen < denied
+
+
+def _recorded(entry: Evidence) -> Day | None:
+    return entry.seen or entry.start
+
+
+def _onset(entry: Evidence) -> Day | None:
+    return entry.start
+
+
+def _over(entry: Evidence) -> bool:
+    return entry.active is False or entry.end is not None

@@ -58,12 +58,12 @@ class Order(msgspec.Struct, gc=False):
 
 
 class Imaging(msgspec.Struct, gc=False):
-    """An imaging report, study or procedure: value sets of what was done and of what it concluded."""
+    """An imaging report, study or procedure: value sets of what was done, and of each thing it concluded."""
 
     source: Source
     sets: frozenset[str]
     day: Day
     final: bool
-    conclusions: frozenset[str]
+    conclusions: tuple[frozenset[str], ...]
     coded: bool
     encounter: str

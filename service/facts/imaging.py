@@ -19,9 +19,12 @@ __all__ = ["MODALITIES", "Study", "derive"]
 
 UNKNOWN = "unknown"
 LOOK_BACK_DAYS = 1095
-SUSPICIOUS = frozenset({"metastasis", "lytic-lesion", "pathological-fracture", "cord-compression"})
+SUSPICIOUS = frozenset(
+    {"cord-compression", "pathological-fracture", "lytic-lesion", "bone-metastasis", "metastasis"}
+)
 _HARMLESS = frozenset({"degenerative", "normal"})
 SUSPICIOUS_DAYS = 180
+_PAINS = ("back", "hip", "pelvic", "bone")
 _SPINE = ("lumbar-spine", "thoracic-spine")
 # What each value set of imaging is and covers. Sets named by region order several regions at once.
 MODALITIES: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -39,13 +42,14 @@ MODALITIES: dict[str, tuple[str, tuple[str, ...]]] = {
     "imaging-pet-skeletal-survey": ("pet", ("whole-body", *_SPINE, "pelvis", "hip", "femur")),
     "imaging-dxa": ("dxa", ()),
 }
-_CONCLUSIONS: tuple[tuple[str, str], ...] = (  # most serious first
+_CONCLUSIONS: tuple[tuple[str, str], ...] = (  # what one code says: the first set it is in
     ("spinal-cord-compression", "cord-compression"),
     ("cauda-equina-syndrome", "cord-compression"),
-    ("secondary-malignancy-bone", "metastasis"),
+    ("pathological-fracture-neoplastic", "pathological-fracture"),
+    ("secondary-malignancy-spine", "metastasis"),  # a bone, but a vertebra: nothing that a leg stands on
+    ("secondary-malignancy-bone", "bone-metastasis"),
     ("secondary-malignancy-any", "metastasis"),
     ("secondary-malignancy-psoas-retroperitoneum", "metastasis"),
-    ("pathological-fracture-neoplastic", "pathological-fracture"),
     ("multiple-myeloma", "lytic-lesion"),
     ("cancer-bone-soft-tissue-primary", "lytic-lesion"),
     ("vertebral-infection", "infection"),
@@ -57,7 +61,24 @@ _CONCLUSIONS: tuple[tuple[str, str], ...] = (  # most serious first
     ("osteoarthritis-hip", "degenerative"),
     ("imaging-normal", "normal"),
 )
-_RANK = {result: rank for rank, (_, result) in enumerate(_CONCLUSIONS)}
+# Of several codes the first of these is the result, so that spread elsewhere hides no bone that may break.
+_RANK = {
+    result: rank
+    for rank, result in enumerate(
+        (
+            "cord-compression",
+            "pathological-fracture",
+            "lytic-lesion",
+            "bone-metastasis",
+            "metastasis",
+            "infection",
+            "fracture",
+            "degenerative",
+            "normal",
+            UNKNOWN,
+        )
+    )
+}
 
 
 class Study(msgspec.Struct):
@@ -76,7 +97,7 @@ def derive(d: Derivation) -> None:
         return
     studies = _merged(d)
     if studies and "imaging.studies" in d.wanted:
-        onsets = {region: day.mid for region, day in onset_days(d).items()}
+        onsets = onset_days(d)
         records = [_as_record(d, study, onsets) for study in studies]
         latest = max(study.day for study in studies)
         d.facts.set("imaging.studies", records, date=latest.date, sources=[s.source for s in studies[-6:]])
@@ -101,57 +122,51 @@ def _merged(d: Derivation) -> list[Study]:
 def _conclude(d: Derivation, study: Study, item: Imaging) -> None:
     if not item.final:
         return
-    found = item.conclusions if item.coded else item.conclusions | _written_at(d, item)
-    results = [result for name, result in _CONCLUSIONS if name in found]
     study.final = True
-    if results and (study.result == UNKNOWN or _RANK[results[0]] < _RANK[study.result]):
-        study.result = results[0]
+    found = item.conclusions if item.coded else (*item.conclusions, *_written_at(d, item))
+    result = min((_says(sets) for sets in found), key=_RANK.__getitem__, default=UNKNOWN)
+    if _RANK[result] < _RANK[study.result]:
+        study.result = result
         study.source = item.source
 
 
-def _written_at(d: Derivation, item: Imaging) -> frozenset[str]:
-    """Value sets of grave diagnoses entered at the visit of a report, on or after its day: what the report
-    led to. A degenerative one says nothing of what else the report holds, and must not make it clean.
+def _says(sets: frozenset[str]) -> str:
+    return next((result for name, result in _CONCLUSIONS if name in sets), UNKNOWN)
+
+
+def _written_at(d: Derivation, item: Imaging) -> list[frozenset[str]]:
+    """Value sets of each grave diagnosis entered at the visit of a report, on or after its day: what the
+    report led to. A degenerative one says nothing of what else the report holds, and must not make it clean.
     """
     if not item.encounter:
-        return frozenset()
+        return []
     entries = d.record.of(*(name for name, result in _CONCLUSIONS if result not in _HARMLESS))
-    return frozenset[str]().union(
-        *(
-            entry.sets
-            for entry in entries
-            if entry.encounter == item.encounter
-            and entry.kind in ("problem", "encounter-diagnosis")
-            and not entry.suspected
-            and (day := entry.seen or entry.start) is not None
-            and day.mid >= item.day.mid
-        )
-    )
+    return [
+        entry.sets
+        for entry in entries
+        if entry.encounter == item.encounter
+        and entry.kind in ("problem", "encounter-diagnosis")
+        and not entry.suspected
+        and (day := entry.seen or entry.start) is not None
+        and day.mid >= item.day.mid
+    ]
 
 
-def _as_record(d: Derivation, study: Study, onsets: dict[str, int]) -> dict[str, Any]:
+def _as_record(d: Derivation, study: Study, onsets: dict[str, Day]) -> dict[str, Any]:
+    """The examination as rules read it: `since_back` and the like say whether it came after that pain began;
+    unknown for a region that does not hurt, or nobody knows since when.
+    """
     return {
         "modality": study.modality,
         "regions": list(study.regions),
         "days": max(0, d.calendar.today - study.day.mid),
-        "since_onset": _since_onset(study, onsets),
+        **{
+            f"since_{region}": study.day.mid >= onsets[region].mid if region in onsets else None
+            for region in _PAINS
+        },
         # Left out, and so unknown to every rule: nobody knows what an uncoded report says.
         **({} if study.result == UNKNOWN else {"result": study.result}),
     }
-
-
-def _since_onset(study: Study, onsets: dict[str, int]) -> bool | None:
-    """Whether the examination came after the pain it could explain began; the newest such pain decides."""
-    regions = set(study.regions)
-    pains: list[int] = []
-    if regions & {"lumbar-spine", "thoracic-spine", "whole-spine", "sacroiliac"} and "back" in onsets:
-        pains.append(onsets["back"])
-    if regions & {"pelvis", "hip", "femur"}:
-        below = [onsets[name] for name in ("hip", "pelvic") if name in onsets]
-        pains += below or ([onsets["back"]] if "back" in onsets else [])
-    if "whole-body" in regions and "bone" in onsets:
-        pains.append(onsets["bone"])
-    return bool(study.day.mid >= max(pains)) if pains else None
 
 
 def _suspicious(d: Derivation, studies: list[Study]) -> None:

@@ -5,8 +5,7 @@ is read for (decision 24). A pending result is on file but has no value; one tha
 and is listed (decisions 16 and 22). Source: facts.yaml (labs), units-thresholds.yaml.
 """
 
-import heapq
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from itertools import chain
 from typing import NamedTuple
@@ -51,7 +50,17 @@ _ANALYTES = (
     _analyte("esr", 90, "high"),
     _analyte("plasma_viscosity", 90, "high"),
     _analyte("haemoglobin", 180, "low"),
-    _analyte("calcium_corrected", 90, "high", preliminary=True),
+    _analyte("calcium_corrected", 90, "high"),
+    # The critical rule takes a preliminary result; the others must not (units-thresholds.yaml policy).
+    Analyte(
+        "calcium-corrected",
+        90,
+        "high",
+        True,
+        "labs.calcium_corrected.reported",
+        "labs.calcium_corrected.reported_days",
+        "",
+    ),
     _analyte("calcium_ionised", 30, "high", preliminary=True),
     _analyte("alp", 180, "high"),
     _analyte("psa", 365, "high"),
@@ -101,7 +110,7 @@ def _one(d: Derivation, analyte: Analyte, results: _Results, upper_limits: Mappi
     day, wanted, put = chosen.day, d.wanted, d.facts.set
     date, sources = day.date, (chosen.source,)
     if analyte.value in wanted:
-        put(analyte.value, chosen.value, date=date, sources=sources)
+        put(analyte.value, chosen.value, date=date, sources=sources, note=chosen.recorded)
     if analyte.days in wanted:
         put(analyte.days, d.calendar.days_since(day), date=date, sources=sources)
     if analyte.on_file in wanted:
@@ -119,7 +128,7 @@ def _results(d: Derivation, analyte: Analyte) -> _Results:
     worked out, whose two windows are the same.
     """
     if analyte.name == _CORRECTED:
-        corrected = list(_corrected(d, ON_FILE_DAYS))
+        corrected = _corrected(d, ON_FILE_DAYS, preliminary=analyte.preliminary)
         return lambda window: corrected
     return partial(d.record.newest, analyte.name)
 
@@ -197,26 +206,29 @@ def _on_file(d: Derivation, name: str, results: Iterable[Result]) -> None:
             return
 
 
-def _corrected(d: Derivation, window: int) -> Iterator[Result]:
-    """The laboratory's own corrected calcium; on days without one, total calcium with an albumin near it."""
+def _corrected(d: Derivation, window: int, *, preliminary: bool) -> list[Result]:
+    """The laboratory's own corrected calcium; on days without one, total calcium with an albumin near it. A
+    total without an albumin comes in only where there is nothing better.
+    """
     reported = list(d.record.newest(_CORRECTED, window))
-    albumin = _Albumin(d, window)
-    if not reported:
-        return (Corrected(total, albumin.near) for total in d.record.newest("calcium-total", window))
+    albumin = _Albumin(d, window, preliminary=preliminary)
     days = {result.day.mid for result in reported if result.value is not None}
-    totals = (
+    totals = [
         Corrected(total, albumin.near)
         for total in d.record.newest("calcium-total", window)
         if total.day.mid not in days
-    )
-    return heapq.merge(reported, totals, key=lambda result: -result.day.mid)
+    ]
+    better = [*reported, *(total for total in totals if not isinstance(total.value, Span))]
+    readable = any(result.value is not None and (preliminary or not result.pending) for result in better)
+    return sorted(better if readable else [*reported, *totals], key=lambda result: -result.day.mid)
 
 
 class _Albumin:
     """The albumins of a record, read when the first one is asked for."""
 
-    def __init__(self, d: Derivation, window: int) -> None:
+    def __init__(self, d: Derivation, window: int, *, preliminary: bool) -> None:
         self._d = d
+        self._preliminary = preliminary
         self._window = window + ALBUMIN_DAYS
         self._values: list[tuple[int, float]] | None = None
 
@@ -226,7 +238,7 @@ class _Albumin:
             self._values = [
                 (result.day.mid, result.value)
                 for result in self._d.record.newest("albumin", self._window)
-                if isinstance(result.value, float) and not result.pending
+                if isinstance(result.value, float) and (self._preliminary or not result.pending)
             ]
         if not self._values:
             return None

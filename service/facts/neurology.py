@@ -33,13 +33,13 @@ def derive(d: Derivation) -> None:
     if not d.on_record(*_ALL_SETS, "urinary-incontinence", answers=_ANSWERS):
         return
     found = {
-        name: d.finding((group,), window, fact=name, by_onset=True, unless=_RETENTION_EXPLAINED)
+        name: d.finding((group,), window, fact=name, new=True, unless=_RETENTION_EXPLAINED)
         for name, (group, window) in _SIGNS.items()
     }
     for name, finding in found.items():
         d.put_finding(name, finding)
     d.put_finding(
-        "neuro.urinary_incontinence", d.finding(("urinary-incontinence",), BLADDER_BOWEL_DAYS, by_onset=True)
+        "neuro.urinary_incontinence", d.finding(("urinary-incontinence",), BLADDER_BOWEL_DAYS, new=True)
     )
     coded = _coded(d)
     if coded[1]:
@@ -69,7 +69,7 @@ def _coded(d: Derivation) -> Finding:
 
 
 def _bilateral(d: Derivation, weakness: Finding) -> Finding:
-    answered = d.finding((), NEW_DAYS, fact="neuro.leg_weakness_bilateral", by_onset=True)
+    answered = d.finding((), NEW_DAYS, fact="neuro.leg_weakness_bilateral", new=True)
     if answered[0] is not None:
         return answered
     if not weakness[0]:

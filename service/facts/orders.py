@@ -34,7 +34,7 @@ def derive(d: Derivation) -> None:
 
 def _opioid(d: Derivation, drafts: list[Order]) -> None:
     """A strong opioid that is not already taken in the same product. A second product of it is a change of
-    dose.
+    dose. What is taken is not known when the medicines could not be read.
     """
     taken = {
         medicine.code
@@ -44,7 +44,7 @@ def _opioid(d: Derivation, drafts: list[Order]) -> None:
     }
     new = [order for order in drafts if "opioid-strong" in order.sets and order.code not in taken]
     if new:
-        _put(d, "orders.draft_strong_opioid_new", True, new)
+        _put(d, "orders.draft_strong_opioid_new", True if "medications" in d.available else None, new)
 
 
 def _put(d: Derivation, name: str, value: object, orders: list[Order]) -> None:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from rules.engine.facts import Span
 from rules.engine.spans import known_mid
 from service.facts.dates import Day
-from service.facts.derivation import Derivation, Finding, any_of, earliest, last_denial, overruled
+from service.facts.derivation import Derivation, Finding, any_of, dated, earliest, last_denial, overruled
 from service.facts.entries import Evidence, Medicine
 from service.facts.person import age_on
 from service.facts.results import Result
@@ -160,13 +160,13 @@ def _axial(
     if any(value is not None or entries for value, entries in parts):
         evidence = [entry for value, entries in parts if value for entry in entries]
         d.put("pain.axial.current", _together(parts), evidence)
-    dated = [(onset, entries) for onset, entries in onsets.values() if onset is not None]
+    begun = [(onset, entries) for onset, entries in onsets.values() if onset is not None]
     if related[0]:
         onset = earliest(entry.start or entry.seen for entry in related[1])
         if onset is not None:
-            dated.append((onset, related[1]))
-    if dated:
-        longest, newest = min(dated, key=lambda pair: pair[0]), max(dated, key=lambda pair: pair[0])
+            begun.append((onset, related[1]))
+    if begun:
+        longest, newest = min(begun, key=lambda pair: pair[0]), max(begun, key=lambda pair: pair[0])
         d.put_days("pain.axial.days", *longest)
         d.put_days("pain.axial.newest_days", *newest)
 
@@ -263,7 +263,7 @@ def _score(scores: list[Score], d: Derivation) -> Score | None:
 
 
 def _progressive(scores: list[Score], d: Derivation) -> Finding:
-    coded = d.finding(("pain-worsening",), CURRENT_DAYS, fact="pain.progressive")
+    coded = d.finding(("pain-worsening",), CURRENT_DAYS, fact="pain.progressive", recorded=True)
     if coded[0]:
         return coded
     rising = _rising(scores, d)
@@ -279,12 +279,16 @@ def _progressive(scores: list[Score], d: Derivation) -> Finding:
 
 
 def _rising(scores: list[Score], d: Derivation) -> Finding:
-    """A score three or more points above one of the 42 days before it, itself within 42 days of today."""
+    """A score three or more points above one of the 42 days before its day, itself within 42 days of today.
+
+    Of several on one day the worst counts: of the last day the highest, of earlier ones the lowest.
+    """
     exact = [score for score in scores if not isinstance(score.value, Span)]
     if len(exact) < 2 or not d.calendar.within(exact[-1].day, 42):
         return None, []
-    last = exact[-1]
-    before = [score for score in exact[:-1] if last.day.mid - score.day.mid <= 42]
+    latest = exact[-1].day.mid
+    last = max((s for s in exact if s.day.mid == latest), key=lambda score: known_mid(score.value))
+    before = [score for score in exact if 0 < latest - score.day.mid <= 42]
     if not before:
         return None, []
     lowest = min(before, key=lambda score: known_mid(score.value))
@@ -293,11 +297,14 @@ def _rising(scores: list[Score], d: Derivation) -> Finding:
 
 
 def _visit_days(d: Derivation) -> list[Evidence]:
-    """Three different days within 30 on which one region's pain was coded; same-day copies count once."""
+    """Three different days within 30 on which one region's pain was coded; same-day copies count once.
+
+    The day of a Condition is its onset: an old pain written down again is no new one (decision 27).
+    """
     for region, sets in REGIONS.items():
         entries: dict[int, Evidence] = {}
         for entry in _entries(d, region, sets):
-            day = entry.seen or entry.start
+            day = dated(entry)
             if entry.kind not in _CODED_AT_VISITS:
                 continue
             if entry.present and day is not None and not day.imprecise and d.calendar.within(day, 30):

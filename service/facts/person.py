@@ -3,7 +3,7 @@
 import datetime as dt
 
 from service.facts.dates import Day
-from service.facts.derivation import Derivation
+from service.facts.derivation import Derivation, dated
 
 __all__ = ["age_on", "derive"]
 
@@ -22,14 +22,12 @@ def derive(d: Derivation) -> None:
         d.put("person.sex", "unknown")
     if d.wants("person.pregnant"):
         found = [e for e in d.record.of("pregnancy") if e.present and e.active is not False and e.end is None]
-        recent = [e for e in found if d.calendar.within(e.seen or e.start, 280)]
+        recent = [e for e in found if d.calendar.within(dated(e), 280)]
         if recent:
             d.put("person.pregnant", True, recent)
 
 
 def age_on(born: Day, today: int) -> int:
-    """Completed years on a day. A partial birth date counts with its last possible day: no one
-    is made older.
-    """
-    birth, now = dt.date.fromordinal(born.high), dt.date.fromordinal(today)
+    """Completed years on a day. Of a partial birth date the middle counts, as for every other date."""
+    birth, now = dt.date.fromordinal(born.mid), dt.date.fromordinal(today)
     return now.year - birth.year - ((now.month, now.day) < (birth.month, birth.day))

@@ -161,7 +161,7 @@ def add_imaging(
     encounter: str,
 ) -> None:
     concluded = concepts.each(conclusion)
-    found = concepts.meanings(concluded, record.codes)
+    found = tuple(concepts.meanings([concept], record.codes) for concept in concluded)
     final = status in ("final", "amended", "corrected", "appended", None)
     record.imaging.append(
         Imaging(

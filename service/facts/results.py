@@ -21,6 +21,7 @@ from service.resources import Observation
 __all__ = ["NO_VALUE", "Corrected", "Result", "observed"]
 
 NO_VALUE = "no value"
+_ALBUMIN_LEAST, _ALBUMIN_MOST = 15.0, 60.0
 
 PENDING = frozenset({"registered", "preliminary"})
 _HIGH = frozenset({"H", "HH", "HU", ">"})
@@ -87,11 +88,19 @@ class Result:
 
     @property
     def raw(self) -> str:
-        """The number and unit as sent; empty when no number was."""
+        """The number and unit as sent, or the text; empty when there is neither."""
         quantity = _quantity(self._holder)
         if quantity is None or quantity.value is None:
-            return ""
+            return self._holder.valueString or ""
         return f"{quantity.comparator or ''}{quantity.value:g} {quantity.unit or quantity.code or ''}".strip()
+
+    @property
+    def recorded(self) -> str:
+        """`raw`, where the value was converted; empty where it is the number that was sent."""
+        value = self.value
+        number = value.mid if isinstance(value, Span) else value
+        quantity = self._holder.valueQuantity
+        return "" if quantity is None or number == quantity.value else self.raw
 
     @property
     def source(self) -> Source:
@@ -155,7 +164,11 @@ class Result:
 
 
 class Corrected(Result):
-    """A total calcium corrected for albumin (g/L, within 30 days), None where none was found."""
+    """A total calcium corrected for albumin (g/L, within 30 days).
+
+    Without an albumin the corrected value lies in the range that albumins between 15 and 60 g/L leave: a very
+    high calcium is high whatever the albumin is.
+    """
 
     __slots__ = ("_albumin",)
 
@@ -172,8 +185,17 @@ class Corrected(Result):
             return None, reason or "a limit, not a number"
         albumin = self._albumin(self.day.mid)
         if albumin is None:
-            return None, "total calcium without an albumin within 30 days"
-        return round(value + 0.02 * (40.0 - albumin), 3), ""
+            return Span(_corrected(value, _ALBUMIN_MOST), _corrected(value, _ALBUMIN_LEAST), value), ""
+        return _corrected(value, albumin), ""
+
+    @property
+    def recorded(self) -> str:
+        """The total it was worked out from."""
+        return f"{self.raw} (total, no albumin)" if isinstance(self.value, Span) else f"{self.raw} (total)"
+
+
+def _corrected(total: float, albumin: float) -> float:
+    return round(total + 0.02 * (40.0 - albumin), 3)
 
 
 def _quantity(holder: Any) -> Quantity | None:

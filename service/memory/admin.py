@@ -13,11 +13,14 @@ from typing import Any, Literal
 
 import msgspec
 
-from service.errors import BadJson, NotFound, Overloaded, Unauthorised
+from service.decode import breaks_off
+from service.errors import BadJson, NotFound, Overloaded, SwitchInvalid, Unauthorised
 from service.memory.exports import decisions_of
+from service.memory.killswitch import Switches
 from service.memory.memory import Memory
 from service.memory.rows import SwitchRow
 from service.memory.store import StoreError
+from service.memory.targets import SwitchTargetUnknown
 from service.settings import Settings
 
 __all__ = ["SwitchRequest", "authorise", "decisions", "read_switch", "switches", "throw_switch"]
@@ -31,14 +34,16 @@ _SEPARATOR = re.compile(r"[,|]")
 
 class SwitchRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A kill switch to throw (`off` true) or to take back, with who and why. `target` is empty for the
-    service. Whoever has signed in need not say who.
+    service. Whoever has signed in need not say who. `read_switch` names who and why when they lack.
+    `unknown` says that nothing has to be known by the name of the target yet.
     """
 
     kind: Literal["service", "module", "rule", "client"]
     off: bool
-    why: str
+    why: str = ""
     who: str = ""
     target: str = ""
+    unknown: bool = False
 
 
 _SWITCH = msgspec.json.Decoder(SwitchRequest)
@@ -114,35 +119,65 @@ async def decisions(memory: Memory, instance: str) -> list[dict[str, Any]]:
 def read_switch(body: bytes, signed_in: str = "") -> SwitchRequest:
     """The switch of a body. Who has signed in is on record, whoever the body says it is.
 
-    Raises BadJson for a body that is no switch with who and why.
+    Raises BadJson, and SwitchInvalid for JSON that is no switch with who and why.
     """
     try:
         request = _SWITCH.decode(body)
-    except msgspec.DecodeError as error:
-        raise BadJson from error
-    if signed_in:
-        request = msgspec.structs.replace(request, who=signed_in)
-    texts = (request.who, request.why, request.target)
-    if not request.who or not request.why or any(len(text) > _LONGEST for text in texts):
-        raise BadJson
-    if bool(request.target) == (request.kind == "service"):
-        raise BadJson
+    except msgspec.ValidationError as error:
+        raise SwitchInvalid from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadJson(breaks_off(body)) from error
+    texts = {"who": signed_in or request.who, "why": request.why, "target": request.target}
+    request = msgspec.structs.replace(request, **{name: text.strip() for name, text in texts.items()})
+    fits = {
+        "who": 0 < len(request.who) <= _LONGEST,
+        "why": 0 < len(request.why) <= _LONGEST,
+        "target": len(request.target) <= _LONGEST and bool(request.target) != (request.kind == "service"),
+    }
+    if not all(fits.values()):
+        raise SwitchInvalid(*(member for member, good in fits.items() if not good))
     return request
 
 
 async def throw_switch(memory: Memory, request: SwitchRequest, now: float) -> None:
-    """Record a switch; every worker heeds it within seconds, this one at once. Raises Overloaded."""
+    """Record a switch; every worker heeds it within seconds, this one at once.
+
+    Raises Overloaded, and SwitchTargetUnknown for a target that is neither known nor, to be taken back, off.
+    """
     row = SwitchRow(now, request.kind, request.target, int(request.off), request.who, request.why)
     memory.start()
+    if not request.unknown:
+        await asyncio.to_thread(_check_target, memory.switches, request)
     try:
         await asyncio.to_thread(memory.throw, row)
     except StoreError as error:
         raise Overloaded from error
 
 
+def _check_target(switches: Switches, request: SwitchRequest) -> None:
+    kind, target = request.kind, request.target
+    if switches.targets is None or switches.targets.knows(kind, target):
+        return
+    if not request.off:
+        # Another worker may just have thrown it.
+        switches.refresh()
+        if switches.off(kind, target) is not None:
+            return
+        off = [row.target for row in switches.thrown() if row.kind == kind]
+        raise SwitchTargetUnknown(off or switches.targets.near(kind, target))
+    raise SwitchTargetUnknown(switches.targets.near(kind, target))
+
+
 def switches(memory: Memory) -> list[Mapping[str, Any]]:
-    """What is off now, with who did it and why."""
+    """What is off now, with who did it and why; `known` says whether it can silence anything."""
     return [
-        {"kind": row.kind, "target": row.target, "who": row.who, "why": row.why, "at": row.at}
+        {
+            "kind": row.kind,
+            "target": row.target,
+            "known": memory.switches.knows(row.kind, row.target),
+            "who": row.who,
+            "why": row.why,
+            "at": row.at,
+        }
         for row in memory.switches.thrown()
     ]

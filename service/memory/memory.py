@@ -171,9 +171,7 @@ class Memory:
             found.append(f"Nothing is recorded: {self._writer.failing}. Use that version, or another store.")
         elif self._writer.failing is not None:
             found.append("The store of decisions cannot be written; answered cards may be shown again.")
-        if self.switches.problem:
-            found.append(self.switches.problem)
-        found += [f"Switched off: {row.kind} {row.target}".rstrip() + "." for row in self.switches.thrown()]
+        found += self.switches.warnings()
         if self._writer.lost:
             found.append(f"{self._writer.lost} calls could not be recorded since the start.")
         return found

@@ -33,6 +33,12 @@ class Pseudonyms:
         """The hash of an id of a client's system under the current key."""
         return _hash(*self._keys[0], client, identifier)
 
+    def of_encounter(self, client: str, patient: str, encounter: str | None) -> str:
+        """The hash of a patient's encounter; empty without one. A wrong patient's call under the same id is
+        none of it.
+        """
+        return self.of(client, f"{patient}/{encounter}") if encounter else ""
+
     def every(self, client: str, identifier: str) -> tuple[str, ...]:
         """The hashes under all keys, the current one first."""
         return tuple(_hash(name, key, client, identifier) for name, key in self._keys)

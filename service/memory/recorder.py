@@ -120,7 +120,7 @@ class Recorder:
             bundle=decision.bundle.digest,
             patient=self._pseudonyms.of(client, passage.patient_id),
             clinician=self._hash(client, passage.user_id),
-            encounter=self._hash(client, passage.encounter_id),
+            encounter=self._pseudonyms.of_encounter(client, passage.patient_id, passage.encounter_id),
             cards=len(passage.cards),
             outcomes=_letters(decision, shape),
             moved=_json(_moved(decision)),

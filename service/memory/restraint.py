@@ -89,7 +89,9 @@ class Restraint:
         patients = self._memory.pseudonyms.every(client, context.patient_id)
         clinician = self._hash(client, context.user_id) if caps.per_clinician_day and context.user_id else ""
         starts = call.hook == _ENCOUNTER_START and context.encounter_id is not None
-        encounter = self._hash(client, context.encounter_id) if starts or caps.per_encounter else ""
+        encounter = ""
+        if starts or caps.per_encounter:
+            encounter = self._memory.pseudonyms.of_encounter(client, context.patient_id, context.encounter_id)
         now = call.now.timestamp()
 
         def read(store: Store) -> _Past:

@@ -1,7 +1,8 @@
 """What a person put into the playground, as the body of a hook call.
 
 A bundled patient, a hook request, a FHIR Bundle about one patient, or a patient of a FHIR server. Hook and a
-draft order can be set on top of each, so that one patient can be tried at every moment. Nothing here is kept.
+draft order can be set on top of each, so that one patient can be tried at every moment: what the context of a
+hook is about and the record does not have is made up. Nothing here is kept.
 """
 
 import datetime as dt
@@ -10,18 +11,22 @@ from typing import Any
 
 import msgspec
 
+from hooks import REGISTRY
 from rules.engine import OrderTemplate
 from service import demo
-from service.bodies import InputRefused, add_drafts, at_hook, call, read_body
+from service.bodies import InputRefused, add_drafts, at_hook, call, opened, prefetched, read_body
 from service.queries import Query
 
 __all__ = ["HOOKS", "Input", "body_of", "read_input"]
 
-HOOKS = ("patient-view", "order-select", "order-sign")
-"""The hooks rules are written for; the others run the same rules as one of these."""
+HOOKS = tuple(REGISTRY)
+"""The hooks a call can be put at: all there are."""
 
 Json = dict[str, Any]
 _USER = "Practitioner/playground"
+_MADE_UP = "playground"
+_APPOINTMENT = {"resourceType": "Appointment", "status": "proposed"}
+_WITH_ORDERS = tuple(name for name, hook in REGISTRY.items() if hook.resources_field == "draftOrders")
 
 
 class Input(msgspec.Struct, frozen=True):
@@ -88,12 +93,34 @@ def body_of(
     if wanted.hook:
         if wanted.hook not in HOOKS:
             raise InputRefused(f"The hook is none of {', '.join(HOOKS)}.")
-        at_hook(body, wanted.hook, user=_USER)
+        _put_at(body, wanted.hook, today)
     if wanted.order:
         if wanted.order not in orders:
             raise InputRefused("There is no such order. Pick one of the list.")
+        if body["hook"] not in _WITH_ORDERS:
+            at_hook(body, _WITH_ORDERS[0], user=_USER)
         add_drafts(body, orders[wanted.order].resources, today, user=_USER)
     return body
+
+
+def _put_at(body: Json, hook: str, today: dt.date) -> None:
+    """Put the call at a hook, with something that the hook is about.
+
+    Orders and problems are those on record; an encounter, an order or an appointment that is not is made up.
+    """
+    at_hook(body, hook, user=_USER, otherwise=_MADE_UP)
+    context = body["context"]
+    if hook == "order-dispatch":
+        context["dispatchedOrders"] = context["dispatchedOrders"] or [f"ServiceRequest/{_MADE_UP}"]
+    elif hook == "appointment-book" and not opened(context["appointments"]):
+        add_drafts(body, [_APPOINTMENT], today, user=_USER)
+    elif hook == "problem-list-item-create" and not opened(context["conditions"]):
+        problems = sorted(prefetched(body, "Condition"), key=_recorded)
+        context["conditions"]["entry"] = [{"resource": one} for one in problems[-1:]]
+
+
+def _recorded(condition: Json) -> str:
+    return str(condition.get("recordedDate") or condition.get("onsetDateTime") or "")
 
 
 def _bundled(wanted: Input, today: dt.date, instance: str) -> Json:

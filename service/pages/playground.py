@@ -7,6 +7,7 @@ whoever opens the page gets no more than the server shows to everyone.
 """
 
 import datetime as dt
+import re
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -43,6 +44,7 @@ _CLIENT = "playground"
 _ORDER = ("fired", "folded", "suppressed", "error", "not-enough-data", "not-fired", "excluded")
 _ECHO_LIMIT = 512 * 1024
 _NEAREST = 3
+_ID = re.compile(r"^id:[ \t]*(\S+)", re.MULTILINE)
 # No token is sent from here, so that none can have been refused.
 _WORDS = {**WORDS, "unauthorised": "the FHIR server asks for an access token"}
 _ADVICE = {
@@ -83,17 +85,19 @@ class Playground:
     async def _page(self, request: Request, desk: Desk, wanted: Input) -> Response:
         refused: Json | None = None
         result: Json | None = None
+        edited: Edited | None = None
         status = 200
-        trial, edited = _edited(desk, wanted)
-        if not wanted.is_empty and trial is not None:
-            try:
+        try:
+            wanted = _of_its_rule(desk, wanted)
+            trial, edited = _edited(desk, wanted)
+            if trial is None:
+                status = 400
+            elif not wanted.is_empty:
                 result = await _result(trial, wanted, dt.datetime.now(dt.UTC))
-            except InputRefused as error:
-                status, refused = 400, {"code": "", "text": str(error), "action": ""}
-            except (CallError, HookError) as error:
-                status, refused = getattr(error, "status", 400), _told(error, wanted)
-        elif trial is None:
-            status = 400
+        except InputRefused as error:
+            status, refused = 400, {"code": "", "text": str(error), "action": ""}
+        except (CallError, HookError) as error:
+            status, refused = getattr(error, "status", 400), _told(error, wanted)
         return self._site.page(
             request,
             desk,
@@ -110,6 +114,7 @@ class Playground:
             result=result,
             edited=edited,
             text=wanted.text or _text_of(desk, wanted.rule),
+            changed=wanted.text.strip() not in ("", _text_of(desk, wanted.rule).strip()),
         )
 
 
@@ -137,6 +142,23 @@ def _text_of(desk: Desk, rule_id: str) -> str:
     """The YAML of a bundled rule; empty when there is none of that id."""
     file = desk.knowledge.bundle.files.get(rule_id)
     return file.document.text if file is not None else ""
+
+
+def _of_its_rule(desk: Desk, wanted: Input) -> Input:
+    """The input without the text of another rule, which stands there when a rule was chosen and its text not
+    loaded. InputRefused when that text was changed, so that nothing a person wrote is lost.
+    """
+    files = desk.knowledge.bundle.files
+    match = _ID.search(wanted.text)
+    other = match[1] if match is not None else ""
+    if other == wanted.rule or other not in files or wanted.rule not in files:
+        return wanted
+    if wanted.text.strip() != _text_of(desk, other).strip():
+        raise InputRefused(
+            f"The text is that of {other}, with your changes. Press Load its text for that of {wanted.rule}, "
+            f"or choose {other} again."
+        )
+    return msgspec.structs.replace(wanted, text="")
 
 
 def _edited(desk: Desk, wanted: Input) -> tuple[Desk | None, Edited | None]:

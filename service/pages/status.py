@@ -156,7 +156,8 @@ def _clients(desk: Desk, seen: Mapping[str, Seen]) -> Sequence[ClientLine]:
 
 
 def _switch(row: SwitchRow, desk: Desk, whole: bool) -> SwitchLine:
-    what = f"{row.kind} {row.target}".strip()
+    known = desk.memory.switches.knows(row.kind, row.target)
+    what = f"{row.kind} {row.target}".strip() + ("" if known else " (not known here: it silences nothing)")
     return SwitchLine(what, row.who, row.why, _time(desk, row.at)) if whole else SwitchLine(what)
 
 

@@ -130,6 +130,13 @@ class Gate:
             return self._by_certificate(subject)
         return await self._by_token(compact, Endpoint(kind, url_path), now.timestamp(), subject)
 
+    @property
+    def client_ids(self) -> frozenset[str]:
+        """The ids that a caller can have."""
+        if self._open_to is not None:
+            return frozenset((self._open_to.id,))
+        return frozenset(client.id for client in self.clients)
+
     def failing(self) -> tuple[str, ...]:
         """What is out of order though calls may still be answered: `replay`, `keys:<client id>:<reason>`."""
         broken = [f"keys:{name}:{keys.failing}" for name, keys in self._keys.items() if keys.failing]

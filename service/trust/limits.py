@@ -12,6 +12,7 @@ import msgspec
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import BodyTooLarge, Overloaded, RateLimited, answer
+from service.logs import logger
 from service.trust.clients import CallLimits, Client
 
 __all__ = ["BodyLimit", "Throttle"]
@@ -31,6 +32,8 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         if _declared(scope) > self._max_bytes:
+            # One that turns out too long while it is read is logged where other refusals are.
+            logger().info("refused", code=BodyTooLarge.code, status=BodyTooLarge.status)
             await _refuse(send)
             return
         exchange = _Exchange(receive, send, self._max_bytes)

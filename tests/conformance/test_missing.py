@@ -47,7 +47,7 @@ async def test_a_list_cut_short_is_named_as_a_part(caller: httpx.AsyncClient) ->
     ended, detail = await explained(caller, call)
     assert ended["conditions"]["state"] == "given"
     assert ended["conditions"]["says"] == "only the first page was sent"
-    assert "Not available for this answer: part of the problem list." in detail
+    assert "Not available: part of the problem list." in detail
 
 
 @in_one_loop
@@ -56,7 +56,7 @@ async def test_a_key_that_is_not_there_is_named(caller: httpx.AsyncClient) -> No
     del call["prefetch"]["procedures"]
     ended, detail = await explained(caller, call)
     assert ended["procedures"]["says"] == "no FHIR server was named"
-    assert "Not available for this answer: procedures." in detail
+    assert "Not available: procedures." in detail
 
 
 async def test_time_spent_on_reading_the_call_is_taken_from_fetching(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -73,6 +73,7 @@ async def answers(caller: httpx.AsyncClient) -> list[Json]:
         answer = await caller.post(SERVICE, json=call)
         assert answer.status_code == 200, answer.text
         found.append({**answer.json(), "called": call})
+    assert any(answer["cards"] for answer in found)
     return found
 
 
@@ -195,10 +196,35 @@ async def test_extensions_and_unknown_members_are_taken_anywhere(caller: httpx.A
     assert (answer.status_code, answer.json()) == (200, {"cards": []})
 
 
+@pytest.mark.parametrize("extension", [[], [{"url": "x"}], "x", 3])
+async def test_an_extension_that_is_no_object_is_not_read(caller: httpx.AsyncClient, extension: Any) -> None:
+    answer = await caller.post(SERVICE, json=body(extension=extension))
+    assert (answer.status_code, answer.json()) == (200, {"cards": []})
+
+
+@pytest.mark.parametrize(
+    "change", [{"subject": None}, {"expires_in": "300"}, {"scope": None}, {"patient": 7}]
+)
+async def test_a_token_that_is_not_as_defined_costs_only_what_needs_it(
+    caller: httpx.AsyncClient, change: Json
+) -> None:
+    """REQ-05. Without the server it is for it is refused all the same (REQ-04)."""
+    given = {"access_token": "t", "token_type": "Bearer", "expires_in": 9, "scope": "s", "subject": "c"}
+    server = {"fhirServer": "https://ehr.example.org/fhir"}
+    call = body(**server, fhirAuthorization={**given, **change})
+    answer = await caller.post(SERVICE, json=call)
+    assert (answer.status_code, answer.json()) == (200, {"cards": []})
+    without_data = await caller.post(SERVICE, json={**call, "prefetch": {}})
+    assert (without_data.status_code, code(without_data)) == (412, "data-unavailable")
+    without_server = await caller.post(SERVICE, json={**call, "fhirServer": None})
+    assert (without_server.status_code, code(without_server)) == (400, "fhir-server-missing")
+
+
 @pytest.mark.parametrize(
     ("path", "content", "status", "expected"),
     [
         (SERVICE, b"{", 400, "body-not-json"),
+        (SERVICE, json.dumps({**body(), "hook": 3}).encode(), 400, "member-invalid"),
         (SERVICE, json.dumps({**body(), "hook": "no-such-hook"}).encode(), 400, "hook-unknown"),
         (SERVICE, json.dumps({**body(), "context": {}}).encode(), 400, "context-field-missing"),
         ("/cds-services/other", json.dumps(body()).encode(), 404, "service-unknown"),
@@ -241,9 +267,7 @@ async def test_answers_hold_no_null_nothing_empty_and_no_member_not_agreed(
     caller: httpx.AsyncClient,
 ) -> None:
     never = {"actionSelectionBehavior", "systemActions", "appContext", "autolaunchable", "resourceId"}
-    found = await answers(caller)
-    assert any(answer["cards"] for answer in found)
-    for answer in found:
+    for answer in await answers(caller):
         for name, value in everything(answer["cards"]):
             assert value is not None
             assert name not in never

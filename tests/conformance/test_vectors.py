@@ -30,6 +30,8 @@ def protocol(shared: Path) -> Path:
 @pytest.fixture(scope="module")
 def vectors(protocol: Path) -> dict[str, list[Json]]:
     found: dict[str, list[Json]] = json.loads((protocol / "vectors.json").read_bytes())
+    assert found["request"]
+    assert found["feedback"]
     return found
 
 

@@ -21,6 +21,7 @@ from service.app import create_app
 from service.desk import Desk
 from service.knowledge import Knowledge
 from service.settings import Settings
+from tests.files import globbed
 
 __all__ = [
     "SERVICE",
@@ -69,7 +70,9 @@ def _generator(folder: Path) -> ModuleType:
 def vignettes(shared: Path) -> dict[str, Json]:
     """The open vignettes as they are written, by id."""
     folder = shared / "vignettes"
-    return {one["id"]: one for one in _generator(folder).load_set(folder / "open.yaml")}
+    found = {one["id"]: one for one in _generator(folder).load_set(folder / "open.yaml")}
+    assert found
+    return found
 
 
 def vignette(shared: Path, written: Json) -> Json:
@@ -84,7 +87,7 @@ def vignette(shared: Path, written: Json) -> Json:
 def requests(shared: Path) -> dict[str, Json]:
     """Bodies of hook calls that others have published or sent, by file name."""
     folder = shared / "corpus" / "cds-requests"
-    return {file.stem: json.loads(file.read_bytes()) for file in sorted(folder.glob("*.json"))}
+    return {file.stem: json.loads(file.read_bytes()) for file in globbed(folder, "*.json")}
 
 
 def patients(shared: Path) -> Iterator[tuple[str, list[Json]]]:
@@ -92,7 +95,7 @@ def patients(shared: Path) -> Iterator[tuple[str, list[Json]]]:
 
     A resource without an id has that of its `fullUrl`, which references to it use.
     """
-    for file in sorted((shared / "corpus" / "patients").glob("*.json.gz")):
+    for file in globbed(shared / "corpus" / "patients", "*.json.gz"):
         whole = json.loads(gzip.decompress(file.read_bytes()))
         for entry in whole.get("entry", ()):
             entry["resource"].setdefault("id", entry.get("fullUrl", "").rpartition(":")[2])

@@ -11,7 +11,9 @@ import pytest
 
 from hooks import REGISTRY
 from service.errors import catalogue
+from service.outcomes import WORDS
 from tests.contract.corpus import SERVICE, Faults, Json, requests
+from tests.files import globbed
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -32,7 +34,11 @@ def refusal(response: httpx.Response) -> str:
     assert row.status == response.status_code
     start = row.message.partition("…")[0].removesuffix(".")
     assert issue["details"]["text"].startswith(start)
-    assert issue["diagnostics"] == row.action
+    action, _, reasons = issue["diagnostics"].partition(" Reasons: ")
+    assert action == row.action
+    for said in filter(None, reasons.removesuffix(".").split("), ")):
+        reason, _, words = said.removesuffix(")").partition(" (")
+        assert words == WORDS[reason]
     assert len(response.content) < 1500
     return code
 
@@ -73,6 +79,7 @@ async def test_the_order_time_requests_of_others_are_answered_at_order_time(
     shared: Path, caller: httpx.AsyncClient
 ) -> None:
     """An MRI order in the PAMA example gets silence: the call has no record of pain. Order hooks are read."""
+    read = set()
     for name, body in requests(shared).items():
         if body["hook"] not in ("order-select", "order-sign") or not name.startswith(("pama", "sandbox")):
             continue
@@ -81,12 +88,14 @@ async def test_the_order_time_requests_of_others_are_answered_at_order_time(
             continue
         assert response.status_code == 200, (name, response.text)
         assert response.json()["hook"] == body["hook"]
+        read.add(body["hook"])
+    assert read == {"order-select", "order-sign"}
 
 
 async def test_a_request_with_text_behind_it_is_refused_without_repeating_it(
     shared: Path, caller: httpx.AsyncClient
 ) -> None:
-    for file in sorted((shared / "corpus" / "hostile" / "cds-requests-trailing-text").glob("*.json")):
+    for file in globbed(shared / "corpus" / "hostile" / "cds-requests-trailing-text", "*.json"):
         for path in (SERVICE, "/decisions/explain"):
             assert refusal(await sent(caller, path, file.read_bytes())) == "body-not-json"
 
@@ -95,7 +104,7 @@ async def test_a_request_with_text_behind_it_is_refused_without_repeating_it(
 
 
 def parser_cases(shared: Path) -> Iterator[tuple[str, bytes]]:
-    for file in sorted((shared / "corpus" / "hostile" / "json-test-suite").glob("*.json")):
+    for file in globbed(shared / "corpus" / "hostile" / "json-test-suite", "*.json"):
         yield file.name, file.read_bytes()
 
 
@@ -142,9 +151,10 @@ async def test_resources_that_break_fhir_cost_no_more_than_themselves(
     context = (
         b'{"hook":"patient-view","hookInstance":"x","context":{"patientId":"p1"},"prefetch":{"conditions":'
     )
-    for file in sorted((shared / "corpus" / "hostile" / "fhir-validator").glob("*.json")):
-        if file.name == "index.json":
-            continue
+    folder = shared / "corpus" / "hostile" / "fhir-validator"
+    files = [file for file in globbed(folder, "*.json") if file.name != "index.json"]
+    assert len(files) == 88
+    for file in files:
         for key in (b"labs", b"foreign", b"patient"):
             body = context + json.dumps(back_pain).encode() + b',"' + key + b'":' + file.read_bytes() + b"}}"
             response = await sent(caller, SERVICE, body)

@@ -30,6 +30,7 @@ from tests.deploy.rendering import (
     written,
 )
 from tests.deploy.values_schema import OF_THE_CHART, SECRET, schema_text
+from tests.files import globbed
 from tests.service.trust.signing import ec_key
 
 WRONG: dict[str, dict[str, Any]] = {
@@ -124,7 +125,7 @@ def test_helm_refuses_wrong_values(helm: Tool, chart: Path, tmp_path: Path, what
 
 
 def test_templates_use_only_values_that_exist(chart: Path, values: dict[str, Any]) -> None:
-    for path in (chart / "templates").iterdir():
+    for path in globbed(chart / "templates", "*"):
         for name in re.findall(r"\.Values\.([\w.]+)", path.read_text("utf-8")):
             found: Any = values
             for part in name.split("."):

@@ -26,6 +26,7 @@ def services(folder: Path) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = yaml.safe_load((folder / "compose.yaml").read_text("utf-8"))[
         "services"
     ]
+    assert found
     return found
 
 

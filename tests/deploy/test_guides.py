@@ -23,6 +23,7 @@ from service.settings import table
 from tests.deploy.conftest import Tool
 from tests.deploy.rendering import CANARY, PUBLIC_KEY, environment, merged, rendered
 from tests.deploy.values_schema import schema_text
+from tests.files import globbed
 
 GUIDES = (
     "backup.md",
@@ -43,7 +44,7 @@ COMMAND = re.compile(r"(?:^|`)tocsin ((?:[a-z-]+)(?: [a-z][a-z-]*)?)", re.MULTIL
 def pages(repository: Path) -> dict[Path, str]:
     """Every guide and every runbook."""
     paths = [repository / "docs/how-to" / name for name in GUIDES]
-    paths += sorted((repository / "deploy/runbooks").glob("*.md"))
+    paths += globbed(repository / "deploy/runbooks", "*.md")
     return {path: path.read_text("utf-8") for path in paths}
 
 

@@ -15,6 +15,7 @@ from service.errors import catalogue
 from service.metrics import Metrics
 from service.outcomes import State
 from tests.deploy.conftest import Tool
+from tests.files import globbed
 
 DASHBOARDS = ("dashboard-operations.json", "dashboard-rules.json")
 NAME = re.compile(r"\btocsin_[a-z_]+\b")
@@ -100,7 +101,7 @@ def test_each_alert_has_one_runbook_and_each_runbook_an_alert(
 
 
 def test_links_and_metrics_of_runbooks_exist(deploy: Path) -> None:
-    for path in (deploy / "runbooks").glob("*.md"):
+    for path in globbed(deploy / "runbooks", "*.md"):
         text = path.read_text("utf-8")
         missing = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if not (path.parent / link).is_file()]
         assert missing == [], path.name

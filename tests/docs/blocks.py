@@ -6,6 +6,8 @@ from pathlib import Path
 
 import msgspec
 
+from tests.files import globbed
+
 __all__ = ["Block", "anchors", "blocks", "documents", "links", "prose", "snippets"]
 
 _FENCE = re.compile(r"^ *```(?P<info>[^\n`]*)\n(?P<text>.*?)^ *```$", re.MULTILINE | re.DOTALL)
@@ -27,9 +29,9 @@ class Block(msgspec.Struct, frozen=True):
 
 def documents(repository: Path) -> list[Path]:
     """Every Markdown file people read: at the root, under docs/ and under deploy/."""
-    found = [*repository.glob("*.md")]
+    found = globbed(repository, "*.md")
     for folder in ("docs", "deploy"):
-        found += (repository / folder).rglob("*.md")
+        found += globbed(repository / folder, "**/*.md")
     return sorted(found)
 
 

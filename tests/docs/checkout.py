@@ -1,7 +1,8 @@
 """A checkout like the one a reader has, in a folder of its own, where the blocks of a page are run.
 
 Rules are copied, so that a page may change them; the code is the code under test. `.venv/bin/tocsin` is there
-as after `make run`, and the address 127.0.0.1:8000 of the pages stands for a free port.
+as after `make run`, and on the search path as in the image. The address 127.0.0.1:8000 of the pages stands
+for a free port.
 """
 
 import os
@@ -75,7 +76,8 @@ class Checkout:
     def _environment(self) -> Mapping[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("TOCSIN_")}
         port = {"PORT": str(self._port), "TOCSIN_PORT": str(self._port)}
-        return {**kept, **port, "PYTHONPATH": str(self._folder), "COLUMNS": "80"}
+        path = f"{self._folder / '.venv' / 'bin'}:{kept['PATH']}"
+        return {**kept, **port, "PATH": path, "PYTHONPATH": str(self._folder), "COLUMNS": "80"}
 
     def _run(self, command: str) -> tuple[int, str]:
         done = subprocess.run(

@@ -11,6 +11,7 @@ import pytest
 import yaml
 from playwright.sync_api import Request
 
+from tests.files import globbed
 from tests.service.pages.browser import browser
 
 # Tags that make a browser load something, with the attributes that name it.
@@ -54,7 +55,7 @@ def site(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_page_is_built(repository: Path, site: Path) -> None:
     docs = repository / "docs"
-    wanted = {page.relative_to(docs).with_suffix(".html") for page in docs.rglob("*.md")}
+    wanted = {page.relative_to(docs).with_suffix(".html") for page in globbed(docs, "**/*.md")}
     assert {page for page in wanted if not (site / page).is_file()} == set()
     assert not list(site.rglob("*.py"))
 
@@ -84,12 +85,12 @@ def test_links_out_of_the_pages_become_paths_and_examples_stay_whole(site: Path)
 
 
 def test_nothing_is_loaded_from_elsewhere(site: Path) -> None:
-    for page in site.rglob("*.html"):
+    for page in globbed(site, "**/*.html"):
         parser = Loads()
         parser.feed(page.read_text("utf-8"))
         assert parser.found
         assert [target for target in parser.found if ELSEWHERE.match(target)] == [], page.name
-    for style in site.rglob("*.css"):
+    for style in globbed(site, "**/*.css"):
         assert re.findall(r"(?:url\(|@import)\s*['\"]?(?:https?:)?//", style.read_text("utf-8")) == []
 
 

@@ -19,6 +19,8 @@ def protocol(shared: Path) -> Path:
 def vectors(protocol: Path) -> dict[str, list[dict[str, Any]]]:
     """Bodies with the verdict of each schema, by kind."""
     loaded: dict[str, list[dict[str, Any]]] = json.loads((protocol / "vectors.json").read_text("utf-8"))
+    assert loaded
+    assert all(loaded.values())
     return loaded
 
 

@@ -37,6 +37,12 @@ def test_unknown_fields_are_ignored() -> None:
         ("eXoGxqgBaJuNkuahMYmiDhg3", "eXoGxqgBaJuNkuahMYmiDhg3"),
         ("example_with-all.kinds~of:id", "example_with-all.kinds~of:id"),
         ("a" * 256, "a" * 256),
+        # FHIR: [A-Za-z0-9\-\.]{1,64}
+        ("-p.1", "-p.1"),
+        (".p", ".p"),
+        ("-", "-"),
+        ("...", "..."),
+        ("Patient/-p.1", "-p.1"),
     ],
 )
 def test_patient_ids_come_bare(given_id: str, bare: str) -> None:
@@ -45,13 +51,23 @@ def test_patient_ids_come_bare(given_id: str, bare: str) -> None:
 
 @pytest.mark.parametrize(
     "given_id",
-    ["p 1", "p1&_include=x", "p1,p2", "a/b/c", "patient/p1", "../p1", "a" * 257, "p1\n", 7, ["p1"]],
+    [
+        *("p 1", "p1&_include=x", "p1,p2", "a/b/c", "patient/p1", "a" * 257, "p1\n", 7, ["p1"]),
+        *("../p1", "./p1", "Patient/..", "_search", "$everything", "p1/_history/2"),
+        "https://ehr.example.org/fhir/Patient/p1",
+    ],
 )
 def test_a_patient_id_that_is_no_id_is_refused_without_repeating_it(given_id: object) -> None:
     with pytest.raises(ContextFieldInvalid) as caught:
         read("patient-view", {"patientId": given_id})
     assert "patientId" in caught.value.message
     assert str(given_id) not in str(caught.value)
+
+
+@pytest.mark.parametrize("given_id", [".", "..", "Patient/."])
+def test_a_step_of_a_path_is_no_id(given_id: str) -> None:
+    with pytest.raises(ContextFieldInvalid, match="patientId"):
+        read("patient-view", {"patientId": given_id})
 
 
 @pytest.mark.parametrize("blank", [None, ""])
@@ -64,7 +80,29 @@ def test_a_blank_required_field_is_missing_and_a_blank_optional_one_absent(blank
 
 
 @pytest.mark.parametrize(
-    "user", ["1", "Practitioner", "Practitioner/", "practitioner/1", "Practitioner/1/2", 1]
+    "user",
+    [
+        "https://ehr.example.org/fhir/r4/Practitioner/-u.1",
+        "HTTPS://ehr.example.org/Practitioner/-u.1/_history/3",
+        "http://[::1]:8080/Practitioner/-u.1",
+        "Practitioner/-u.1",
+    ],
+)
+def test_a_user_is_reduced_to_type_and_id(user: str) -> None:
+    context = read("patient-view", {"patientId": "p1", "userId": user})
+    assert context.user_id == "Practitioner/-u.1"
+    assert context.tokens()["userPractitionerId"] == "-u.1"
+
+
+@pytest.mark.parametrize(
+    "user",
+    [
+        *("1", "Practitioner", "Practitioner/", "practitioner/1", "Practitioner/1/2", 1),
+        *("Practitioner/.", "Practitioner/..", "ftp://ehr.example.org/Practitioner/1"),
+        *("https://ehr.example.org/Practitioner/..", "https://ehr.example.org/practitioner/1"),
+        *("https://u:p@ehr.example.org/Practitioner/1", "https://ehr.example.org/Practitioner?_id=1"),
+        *("https:///Practitioner/1", "https://Practitioner/1", "https://" + "a/" * 300 + "Practitioner/1"),
+    ],
 )
 def test_a_user_that_is_no_reference_is_refused(user: object) -> None:
     with pytest.raises(ContextFieldInvalid, match="userId"):

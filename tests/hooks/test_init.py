@@ -17,7 +17,9 @@ def test_all_names_exactly_what_the_package_binds() -> None:
 
 
 def test_every_module_names_what_it_gives() -> None:
-    for info in pkgutil.iter_modules(hooks.__path__):
+    found = list(pkgutil.iter_modules(hooks.__path__))
+    assert len(found) > 10
+    for info in found:
         module = importlib.import_module(f"hooks.{info.name}")
         assert module.__all__ == sorted(module.__all__, key=_isort_key), info.name
         assert all(hasattr(module, name) for name in module.__all__), info.name

@@ -9,8 +9,17 @@ import pytest
 
 from hooks.errors import HookError
 from hooks.registry import REGISTRY
-from hooks.request import FhirAuthorization, check
-from tests.hooks.requests import AUTHORIZATION, ENVELOPE, INSTANCE, RESOURCE, TOKEN, body, envelope
+from hooks.request import Envelope, FhirAuthorization, check
+from tests.hooks.requests import (
+    AUTHORIZATION,
+    ENVELOPE,
+    INSTANCE,
+    RESOURCE,
+    TOKEN,
+    Resource,
+    body,
+    envelope,
+)
 
 OFFERED = frozenset(REGISTRY)
 SERVER = "https://ehr.example.org/fhir"
@@ -84,6 +93,7 @@ def test_a_hook_instance_that_is_no_uuid_is_taken_and_flagged(instance: str, uui
     found = envelope(body(hookInstance=instance))
     assert check(found, OFFERED).name == "patient-view"
     assert found.hook_instance_is_uuid is uuid
+    assert found.deviations == (() if uuid else ("instance-no-uuid",))
 
 
 def test_a_token_without_a_server() -> None:
@@ -110,7 +120,9 @@ def test_a_server_that_is_a_base_url(server: str) -> None:
     [
         ("access_token", ""),
         ("access_token", "tok\r\nen"),
+        ("access_token", "tok en"),
         ("access_token", "tokén"),
+        ("token_type", ""),
         ("token_type", "mac"),
         ("expires_in", None),
         ("expires_in", -1),
@@ -120,17 +132,29 @@ def test_a_server_that_is_a_base_url(server: str) -> None:
     ],
 )
 def test_an_authorization_with_an_unusable_member(member: str, bad: object) -> None:
-    given = body(fhirServer=SERVER, fhirAuthorization={**AUTHORIZATION, member: bad})
-    with pytest.raises(HookError, match=member) as caught:
-        check(envelope(given), OFFERED)
-    assert caught.value.code == "fhir-authorization-invalid"
-    assert TOKEN not in str(caught.value)
+    """The call is taken, for it may need no token; what is wrong is counted."""
+    found = envelope(body(fhirServer=SERVER, fhirAuthorization={**AUTHORIZATION, member: bad}))
+    assert check(found, OFFERED).name == "patient-view"
+    assert faults(found) == (member,)
+    assert found.deviations == (f"authorization-{member.replace('_', '-')}",)
 
 
 @pytest.mark.parametrize("member", sorted(AUTHORIZATION))
 def test_an_authorization_without_a_member(member: str) -> None:
     short = {name: value for name, value in AUTHORIZATION.items() if name != member}
-    assert refusal(body(fhirServer=SERVER, fhirAuthorization=short)) == "fhir-authorization-invalid"
+    found = envelope(body(fhirServer=SERVER, fhirAuthorization=short))
+    assert check(found, OFFERED).name == "patient-view"
+    assert faults(found) == (member,)
+
+
+def faults(found: Envelope[Resource]) -> tuple[str, ...]:
+    assert found.fhirAuthorization is not None
+    return found.fhirAuthorization.faults
+
+
+@pytest.mark.parametrize(("kind", "bearer"), [("Bearer", True), ("BEARER", True), ("", True), ("mac", False)])
+def test_a_token_without_a_type_is_taken_for_a_bearer_token(kind: str, bearer: bool) -> None:
+    assert FhirAuthorization(TOKEN, kind).is_bearer is bearer
 
 
 def test_a_whole_authorization() -> None:
@@ -138,6 +162,7 @@ def test_a_whole_authorization() -> None:
     assert check(found, OFFERED).name == "patient-view"
     assert found.fhirAuthorization is not None
     assert found.fhirAuthorization.scopes == ("user/Patient.read", "user/Observation.read")
+    assert found.fhirAuthorization.faults == found.deviations == ()
     assert FhirAuthorization(scope=["EPIC.FHIR.R4"]).scopes == ("EPIC.FHIR.R4",)
 
 

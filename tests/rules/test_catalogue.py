@@ -37,6 +37,8 @@ def test_every_criterion_is_seen_true_false_and_unknown() -> None:
 
 def test_no_case_is_left_unchecked() -> None:
     reports = run_tests(bundled(), policy=case_policy)
+    assert all(one.results for one in reports)
+    assert len(reports) == len(bundled().programs)
     assert [result.name for one in reports for result in one.results if result.unchecked] == []
 
 

@@ -83,7 +83,7 @@ Leaf = tuple[str, Native, dict[str, int | float]]
 
 def bundled_leaves() -> list[Leaf]:
     """CEL, compiled form and parameters of every criterion of the bundled rules."""
-    return [
+    found = [
         (
             leaf.cel,
             program.leaves[leaf.index],
@@ -92,6 +92,8 @@ def bundled_leaves() -> list[Leaf]:
         for program in bundled().programs.values()
         for leaf in program.rule.leaves
     ]
+    assert found
+    return found
 
 
 def test_bundled_criteria_equal_cel_python() -> None:

@@ -82,6 +82,14 @@ def test_spread_recorded_as_secondary_of_colon_is_a_metastasis_and_not_of_bone()
     assert "secondary-malignancy-bone" not in sets
 
 
+def test_metastasis_of_the_spine_is_bone_metastasis_and_can_be_told_from_other_bones() -> None:
+    for code in ("94602001", "94389000", "94250008", "285619009"):
+        assert {"secondary-malignancy-spine", "secondary-malignancy-bone"} <= INDEX.sets(SNOMED, code)
+    for code in ("94222008", "94300004", "1237517009", "285618001"):
+        assert "secondary-malignancy-spine" not in INDEX.sets(SNOMED, code)
+    assert "secondary-malignancy-spine" not in INDEX.sets(CM, "C79.51")
+
+
 def test_metastasis_from_the_prostate_is_prostate_cancer_and_metastasis() -> None:
     assert {"cancer-prostate", "secondary-malignancy-any"} <= INDEX.sets(SNOMED, "314994000")
 

@@ -14,6 +14,7 @@ from rules.engine.codes import Code, CodeIndex, CodeSet
 from rules.engine.codetables import Tables
 from rules.engine.codings import System
 from rules.engine.errors import BundleError
+from tests.files import globbed
 
 CODES = Path(__file__).parents[2] / "rules" / "codes"
 
@@ -32,12 +33,14 @@ INDEX = CodeIndex.load(CODES)
 
 def rows(name: str) -> list[dict[str, str]]:
     with (CODES / name).open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+        found = list(csv.DictReader(file))
+    assert found, name
+    return found
 
 
 def code_files() -> list[str]:
     others = {"sets.csv", "systems.csv", "rxnorm-products.csv"}
-    return sorted(file.name for file in CODES.glob("*.csv") if file.name not in others)
+    return [file.name for file in globbed(CODES, "*.csv") if file.name not in others]
 
 
 # -- the tables ---------------------------------------------------------------------------------------------
@@ -186,7 +189,7 @@ EQUIVALENT = {
     "monoclonal gammopathy": [(SNOMED, "277577000"), (CM, "D47.2"), (WHO, "D47.2")],
     "bone metastasis": [
         (SNOMED, "94222008"),
-        (SNOMED, "94389000"),
+        (SNOMED, "285618001"),
         (CM, "C79.51"),
         (WHO, "C79.5"),
         (GM, "C79.5 G"),

@@ -2,7 +2,7 @@
 
 import datetime
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from rules.engine.bundle import Bundle, load
 from rules.engine.decision import Decision
 from rules.engine.errors import DecisionError
 from rules.engine.evaluate import evaluate, fired_facts
-from rules.engine.facts import FactSet, Source, Span
+from rules.engine.facts import FactSet, Span
 from rules.engine.outcome import Reason
 from rules.engine.overlay import Overlay, RuleSettings
 from tests.rules.bundles import bundle, bundled, write
@@ -75,9 +75,9 @@ def test_the_second_phase_sees_what_the_first_did(tmp_path: Path) -> None:
 
 
 def test_the_caller_may_decide_between_the_phases(tmp_path: Path) -> None:
-    def policy(decision: Decision) -> Mapping[str, bool]:
+    def policy(decision: Decision, beside: Decision) -> Mapping[str, Sequence[str]]:
         decision.suppress("cancer-back", Reason("S4", "MRI is ordered"))
-        return {"fired.any": False, "fired.unknown_to_this_vocabulary": True}
+        return {"fired.any": [], "fired.unknown_to_this_vocabulary": ["cancer-back"]}
 
     decision = decide(bundle(tmp_path), FIRING, phase_two=policy)
     assert decision["cancer-back"].outcome == "suppressed"
@@ -86,16 +86,13 @@ def test_the_caller_may_decide_between_the_phases(tmp_path: Path) -> None:
 
 def test_engine_facts_without_policy(tmp_path: Path) -> None:
     loaded = bundle(tmp_path)
-    assert fired_facts(decide(loaded, FIRING)) == {"fired.any": True, "fired.critical_or_warning": True}
-    assert fired_facts(decide(loaded, PAIN)) == {"fired.any": True, "fired.critical_or_warning": False}
-    assert fired_facts(decide(loaded, {})) == {"fired.any": False, "fired.critical_or_warning": False}
-
-
-def test_scope_excludes_every_rule_without_running_any(tmp_path: Path) -> None:
-    reason = Reason("SCOPE", "Under 18 years", (Source("Patient/p1"),))
-    decision = decide(bundle(tmp_path), FIRING, scope=reason)
-    assert {outcome.reason for outcome in decision.outcomes.values()} == {reason}
-    assert {outcome.outcome for outcome in decision.outcomes.values()} == {"excluded"}
+    nobody = decide(loaded, {})
+    firing, painful = decide(loaded, FIRING), decide(loaded, PAIN)
+    assert fired_facts(firing, nobody)["fired.critical_or_warning"] == ["cancer-back"]
+    assert fired_facts(nobody, firing)["fired.critical_or_warning"] == ["cancer-back"]
+    assert fired_facts(painful, nobody)["fired.any"]
+    assert fired_facts(painful, nobody)["fired.critical_or_warning"] == []
+    assert fired_facts(nobody, nobody) == {"fired.any": [], "fired.critical_or_warning": []}
 
 
 def test_only_limits_the_rules(tmp_path: Path) -> None:

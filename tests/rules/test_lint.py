@@ -21,8 +21,7 @@ def test_the_small_bundle_is_good(tmp_path: Path) -> None:
 def test_its_only_warning_is_the_missing_contact(tmp_path: Path) -> None:
     (warning,) = bundle(tmp_path).warnings
     assert str(warning) == (
-        "site settings:1: R055: warning: contact 'mscc' has no number; "
-        "cards of cancer-back, cord point to the on-call list"
+        "no site file: R055: warning: contacts have no number, cards point to the on-call list: mscc"
     )
 
 

@@ -175,5 +175,7 @@ def test_the_command_tells_what_is_wrong_with_rules_that_do_not_load(
 @pytest.mark.parametrize("rule_id", sorted(path.name for path in (bundled_root() / "catalogue").iterdir()))
 def test_the_bundled_rules_pass_their_own_cases(rule_id: str) -> None:
     (report,) = run_tests(bundled(), only={rule_id})
+    assert report.results
+    assert report.coverage
     assert [result for result in report.results if not result.passed] == []
     assert [leaf for leaf in report.coverage if leaf.unseen] == []

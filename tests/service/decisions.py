@@ -26,9 +26,10 @@ def facts(written: Mapping[str, Any], dates: Mapping[str, int] | None = None) ->
 
 
 def study(region: str | tuple[str, ...], days: int, result: str = "", **members: Any) -> dict[str, Any]:
-    """One imaging record: an MRI after the onset of pain, not coded unless it has a result."""
+    """One imaging record: an MRI after the onset of every pain, not coded unless it has a result."""
     regions = [region] if isinstance(region, str) else list(region)
-    record = {"modality": "mri", "regions": regions, "days": days, "since_onset": True, **members}
+    since = {f"since_{pain}": True for pain in ("back", "hip", "pelvic", "bone")}
+    record = {"modality": "mri", "regions": regions, "days": days, **since, **members}
     return {**record, "result": result} if result else record
 
 

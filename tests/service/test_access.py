@@ -25,6 +25,23 @@ def test_a_listed_server_with_its_token() -> None:
         assert _grant(token="abc", patient=patient) == Grant(LISTED[0], "abc")
 
 
+@pytest.mark.parametrize(
+    "given",
+    [FhirAuthorization(), FhirAuthorization("", "Bearer", 300, "s", "c"), FhirAuthorization("t", "mac")],
+)
+def test_a_token_that_cannot_be_used_is_no_open_server(given: FhirAuthorization) -> None:
+    with pytest.raises(AccessRefused) as caught:
+        grant("https://ehr.example.org/fhir", given, allowed=LISTED, patient_id="p1")
+    assert caught.value.reason == "token-malformed"
+
+
+def test_a_token_serves_without_the_members_that_only_describe_it() -> None:
+    given = FhirAuthorization("abc")
+    assert grant("https://ehr.example.org/fhir", given, allowed=LISTED, patient_id="p1") == Grant(
+        LISTED[0], "abc"
+    )
+
+
 def test_an_open_server_needs_no_token() -> None:
     assert _grant("http://127.0.0.1:8091/fhir/") == Grant(LISTED[1])
 

@@ -16,7 +16,7 @@ from service.decode import Problem, decode_resource
 from service.outcomes import Outcome, State
 from service.prefetch import Gathered
 from tests.rules.bundles import bundled
-from tests.service.calls import bundled_knowledge, decided_on, states
+from tests.service.calls import bundled_knowledge, context_of, decided_on, states
 from tests.service.facts import codes
 from tests.service.facts.build import AVAILABLE, Json, condition, lab, patient, resource
 from tests.service.facts.build import service_request as order
@@ -140,6 +140,44 @@ def test_the_same_call_gives_the_same_decision_and_leaves_no_trace() -> None:
     decided_on(patient(), condition(codes.HIP_PAIN, onset=100))
     second = explanation(decided_on(*SURVIVOR))
     assert {**first, "milliseconds": {}} == {**second, "milliseconds": {}}
+
+
+@pytest.mark.parametrize(
+    ("user", "state"),
+    [
+        ("Patient/p1", "suppressed AUDIENCE"),
+        ("RelatedPerson/r1", "suppressed AUDIENCE"),
+        ("Practitioner/d1", "fired"),
+        ("PractitionerRole/d1", "fired"),
+        (None, "fired"),
+    ],
+)
+def test_cards_are_for_clinicians(user: str | None, state: str) -> None:
+    context = {**context_of("patient-view", ()), "userId": user}
+    answer = decided_on(*SURVIVOR, context={name: value for name, value in context.items() if value})
+    assert states(answer)[NEW_BACK] == state
+    assert bool(answer.cards) is (state == "fired")
+
+
+@pytest.mark.parametrize("hook", ["order-select", "order-sign"])
+def test_a_red_flag_of_another_hook_is_open_at_an_order(hook: str) -> None:
+    """The ESR rule shows its card when the chart is opened; at an order its red flag is there all the same."""
+    given = [patient(), condition(codes.LOW_BACK_PAIN, onset=60), lab(codes.ESR, 110, "mm/h", 5)]
+    therapy = order("http://snomed.info/sct|91251008", id="d1")
+    answer = decided_on(*given, hook=hook, drafts=[therapy])
+    (card,) = answer.cards
+    assert "red flag open, markedly raised ESR or CRP" in (card.detail or "")
+    assert decided_on(*given[:2], hook=hook, drafts=[therapy]).cards == ()
+
+
+def test_no_red_flag_is_claimed_where_a_rule_of_another_hook_has_one() -> None:
+    given = [patient(gender="male"), condition(codes.LOW_BACK_PAIN, onset=35)]
+    mri = order("http://loinc.org|24968-0", id="d1")
+    low_value = "low-value-imaging-no-red-flags"
+    assert states(decided_on(*given, hook="order-select", drafts=[mri]))[low_value] == "fired"
+    for more in (lab(codes.ESR, 110, "mm/h", 5), lab(codes.PSA, 40, "ng/mL", 5)):
+        answer = decided_on(*given, more, hook="order-select", drafts=[mri])
+        assert low_value not in states(answer)
 
 
 def test_deciding_is_considering_and_concluding() -> None:

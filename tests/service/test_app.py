@@ -1,6 +1,7 @@
 """The HTTP edge: routes, media types, limits, and how what goes wrong inside leaves as an answer."""
 
 import json
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import httpx
 import orjson
 import pytest
 import pytest_asyncio
+from pydantic import SecretStr
 from starlette.types import ASGIApp, Message
 
 from hooks.feedback import FeedbackBatch
@@ -17,6 +19,7 @@ from service.app import create_app
 from service.desk import Desk
 from service.errors import SettingsError
 from service.logs import configure
+from service.outcomes import WORDS
 from service.settings import Settings
 from tests.service.calls import INSTANCE, bundled_knowledge, call_body
 from tests.service.facts import codes
@@ -234,6 +237,163 @@ async def test_a_preflight_is_answered_for_a_listed_origin_only(desk: Desk) -> N
             response = await client.options(SERVICE, headers=headers)
             assert ("access-control-allow-origin" in response.headers) is allowed
     await listed.aclose()
+
+
+async def test_get_of_an_explanation_is_no_search_for_a_decision(desk: Desk) -> None:
+    guarded = {"admin_token": SecretStr("t" * 20)}
+    own = Desk(Settings(auth=False, **guarded), bundled_knowledge())
+    for one in (desk, own):
+        for method in ("GET", "HEAD", "PUT"):
+            response = await asked(one, method, "/decisions/explain")
+            assert response.status_code == 405
+            assert response.headers["allow"] == "POST"
+    assert (await asked(own, "GET", f"/decisions/{INSTANCE}")).status_code == 401
+    await own.aclose()
+
+
+NO_DATA: Json = call_body({})
+del NO_DATA["prefetch"]
+TOKEN: Json = {
+    "access_token": "a.b.c",
+    "token_type": "Bearer",
+    "expires_in": 300,
+    "scope": "patient/*.rs",
+    "subject": "tocsin",
+}
+EHR, LISTED = "https://ehr.example.org/fhir", "http://127.0.0.1:9/fhir"
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"extension": []},
+        {"extension": [{"url": "x"}]},
+        {"extension": "x"},
+        {"fhirServer": EHR, "fhirAuthorization": {**TOKEN, "subject": None}},
+        {"fhirServer": EHR, "fhirAuthorization": {**TOKEN, "expires_in": "300"}},
+        {"fhirServer": EHR, "fhirAuthorization": {**TOKEN, "scope": None}},
+        {"fhirServer": EHR, "fhirAuthorization": {"access_token": "a.b.c"}},
+        {"fhirServer": EHR, "fhirAuthorization": {}},
+        {"fhirServer": EHR, "fhirAuthorization": "a.b.c"},
+    ],
+)
+async def test_what_no_answer_needs_costs_no_card(desk: Desk, members: Json) -> None:
+    response = await asked(desk, "POST", SERVICE, json={**CALL, **members})
+    assert response.status_code == 200
+    assert len(response.json()["cards"]) == 1
+
+
+async def test_what_deviates_and_is_answered_is_counted() -> None:
+    own = Desk(Settings(auth=False), bundled_knowledge())
+    token = {name: value for name, value in TOKEN.items() if name != "subject"}
+    members = {"fhirServer": EHR, "fhirAuthorization": {**token, "expires_in": "300"}, "extension": []}
+    await asked(own, "POST", SERVICE, json={**CALL, **members})
+    text = own.metrics.render().decode()
+    found = set(re.findall(r'tocsin_call_deviations_total\{client="anonymous",what="(.*?)"\} 1.0', text))
+    assert found == {"extension-unread", "authorization-subject", "authorization-expires-in"}
+    await own.aclose()
+
+
+@pytest.mark.parametrize(
+    ("members", "reason"),
+    [
+        ({}, "no-fhir-server"),
+        ({"fhirServer": EHR, "fhirAuthorization": TOKEN}, "server-not-listed"),
+        ({"fhirServer": LISTED, "fhirAuthorization": {}}, "token-malformed"),
+        ({"fhirServer": LISTED, "fhirAuthorization": {**TOKEN, "token_type": "mac"}}, "token-malformed"),
+        ({"fhirServer": LISTED, "fhirAuthorization": {**TOKEN, "patient": 12}}, "token-malformed"),
+        ({"fhirServer": LISTED, "fhirAuthorization": {**TOKEN, "patient": "p2"}}, "token-other-patient"),
+    ],
+)
+async def test_pf_19_a_412_says_why_to_the_caller_and_in_the_log(
+    capsysbinary: pytest.CaptureFixture[bytes], members: Json, reason: str
+) -> None:
+    own = Desk(Settings(auth=False, fhir_allow=(LISTED,)), bundled_knowledge())
+    (line,) = await refusals(own, capsysbinary, {**NO_DATA, **members})
+    await own.aclose()
+    response = line.pop("response")
+    assert code(response) == "data-unavailable"
+    (issue,) = response.json()["issue"]
+    assert f" Reasons: {reason} ({WORDS[reason]})." in issue["diagnostics"]
+    assert (line["reasons"], line["code"], line["status"]) == ([reason], "data-unavailable", 412)
+    assert (line["client"], line["hook"], line["request_id"]) == ("anonymous", "patient-view", INSTANCE)
+    assert {"patient", "conditions", "labs"} <= set(line["keys_failed"])
+
+
+async def refusals(
+    desk: Desk, captured: pytest.CaptureFixture[bytes], *bodies: Any, path: str = SERVICE
+) -> list[dict[str, Any]]:
+    """The log line of each refused call, with the response beside it."""
+    app = application(desk)
+    configure("info")
+    captured.readouterr()
+    async with caller(app) as client:
+        sent = [
+            await client.post(
+                path,
+                content=one if isinstance(one, bytes) else json.dumps(one).encode(),
+                headers={"Content-Type": "application/json"},
+            )
+            for one in bodies
+        ]
+    lines = [orjson.loads(line) for line in captured.readouterr().out.splitlines()]
+    refused = [line for line in lines if line["event"] == "refused"]
+    return [{**line, "response": reply} for line, reply in zip(refused, sent, strict=True)]
+
+
+async def test_a_refusal_says_of_which_call_it_is_as_far_as_that_is_known(
+    desk: Desk, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    known = {"client": "anonymous"}
+    call = {**known, "request_id": INSTANCE}
+    hook = {**call, "hook": "patient-view"}
+    cases: list[tuple[Any, Json]] = [
+        (b'{"hook": "patient-view", ', {**known, "code": "body-not-json", "byte": 25}),
+        ({**CALL, "hook": 3}, {**call, "code": "member-invalid", "about": ["hook"]}),
+        ({**CALL, "prefetch": []}, {**call, "code": "member-invalid", "about": ["prefetch"]}),
+        ({**CALL, "hook": SECRET}, {**call, "code": "hook-unknown"}),
+        ({**CALL, "fhirServer": SECRET}, {**hook, "code": "fhir-server-invalid"}),
+        ({**CALL, "fhirAuthorization": TOKEN}, {**hook, "code": "fhir-server-missing"}),
+        (
+            {**CALL, "context": {"patientId": f"{SECRET} {SECRET}"}},
+            {**hook, "code": "context-field-invalid", "about": ["patientId", "patient-view"]},
+        ),
+    ]
+    found = await refusals(desk, capsysbinary, *(given for given, _ in cases))
+    for line, (given, expected) in zip(found, cases, strict=True):
+        assert {name: line.get(name) for name in expected} == expected, given
+        assert not line.keys() - expected.keys() - {"event", "level", "time", "status", "response"}
+        assert SECRET not in str({**line, "response": line["response"].text})
+
+
+async def test_a_refusal_is_counted_for_the_client_and_hook(
+    capsysbinary: pytest.CaptureFixture[bytes],
+) -> None:
+    own = Desk(Settings(auth=False), bundled_knowledge())
+    await refusals(own, capsysbinary, NO_DATA, {**CALL, "hook": SECRET}, b"{")
+    text = own.metrics.render().decode()
+    await own.aclose()
+    for hook, outcome in (("patient-view", "data-unavailable"), ("", "hook-unknown"), ("", "body-not-json")):
+        labels = f'client="anonymous",hook="{hook}",outcome="{outcome}"'
+        assert f"tocsin_hook_requests_total{{{labels}}} 1.0" in text
+    assert SECRET not in text
+
+
+async def test_nothing_of_one_call_is_in_the_line_of_the_next(
+    desk: Desk, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    """Even within one task, in which a server that reuses it might answer them."""
+    app = application(desk)
+    configure("info")
+    async with caller(app) as client:
+        await client.post(SERVICE, json=NO_DATA)
+        await client.get("/nowhere")
+        await client.get("/admin/switches")
+    lines = [orjson.loads(line) for line in capsysbinary.readouterr().out.splitlines()]
+    first, *others = (line for line in lines if line["event"] == "refused")
+    assert first["request_id"] == INSTANCE
+    assert [line["code"] for line in others] == ["path-unknown", "path-unknown"]
+    assert not any({"request_id", "client", "hook"} & line.keys() for line in others)
 
 
 # -- what goes wrong inside --------------------------------------------------------------------------

@@ -115,7 +115,7 @@ def test_warnings_that_cannot_be_read_are_none(body: bytes) -> None:
 
 
 def test_warnings_about_the_site_file_are_left_out() -> None:
-    said = ["site settings:1: R055: warning: a contact", "Switched off: service.", 5]
+    said = ["no site file: R055: warning: contacts have no number", "Switched off: service.", 5]
     assert warnings_of(answering(200, {"warnings": said})) == ["Switched off: service."]
 
 

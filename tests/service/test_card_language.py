@@ -100,6 +100,7 @@ def test_topic_codes_are_those_of_ever_before_and_each_belongs_to_one_rule() -> 
 @EACH
 def test_a_summary_is_short_and_says_finding_and_ask(rule: Rule) -> None:
     assert len(rule.title) <= 60
+    assert len(rule.title.split()) <= 8  # It is named on the card of a more urgent rule.
     for card in cards(rule):
         assert len(filled(card.summary)) <= 80
         finding, _, ask = card.summary.partition(": ")

@@ -19,7 +19,7 @@ from service.policy import fold, suppress
 from tests.contract.corpus import vignette, vignettes
 from tests.golden import PROFILES
 from tests.service.calls import INSTANCE, bundled_knowledge, decided_on
-from tests.service.card_lint import faults, text_of
+from tests.service.card_lint import MOST_FOLDED, MOST_WORDS, VERSION_WORDS, faults, text_of, words
 from tests.service.decisions import TODAY, decided, study
 from tests.service.facts.build import NOW, PATIENT
 
@@ -70,8 +70,10 @@ def lowered_by(rule: Rule) -> Iterator[Json]:
 
 
 @cache
-def rule_cards() -> list[tuple[str, Card, list[str]]]:
-    """The longest card of each rule at each urgency it has words for, over the facts of its own tests."""
+def rule_cards(public_url: str = PUBLIC) -> list[tuple[str, Card, list[str]]]:
+    """The longest card of each rule at each urgency it has words for, over the facts of its own tests, with
+    data that could not be had.
+    """
     bundle = bundled_knowledge().bundle
     found: dict[str, tuple[str, Card, list[str]]] = {}
     for rule_id, file in bundle.files.items():
@@ -79,18 +81,20 @@ def rule_cards() -> list[tuple[str, Card, list[str]]]:
         assert file.tests is not None
         for case in (case for case in file.tests.cases if case.expect == "fired"):
             for change in lowered_by(rule):
-                card = _card(rule, {**USUAL, **case.facts, **change}, case.hook or rule.hooks[0])
+                facts = {**USUAL, **case.facts, **change}
+                card = _card(rule, facts, case.hook or rule.hooks[0], public_url)
                 key = f"{rule_id} {card.indicator}" if card is not None else ""
                 if card is not None and (key not in found or _length(card) > _length(found[key][1])):
                     found[key] = f"{key}: {case.name}", card, []
+    assert found
     return list(found.values())
 
 
 def _length(card: Card) -> int:
-    return len(card.detail or "")
+    return words(card.detail or "")
 
 
-def _card(rule: Rule, written: Json, hook: str) -> Card | None:
+def _card(rule: Rule, written: Json, hook: str, public_url: str) -> Card | None:
     known = bundled_knowledge()
     decision = decided([rule.id], case_facts(known.bundle.vocabulary, written), hook=hook)
     suppress(decision, TODAY)
@@ -103,7 +107,7 @@ def _card(rule: Rule, written: Json, hook: str) -> Card | None:
         unread=(),
         missing=["laboratory results"],
         context=REGISTRY["patient-view"].read(msgspec.Raw(CONTEXT), lambda raw: None),
-        public_url=PUBLIC,
+        public_url=public_url,
     )
     return writer.card(shown[0]) if shown else None
 
@@ -119,6 +123,22 @@ def test_the_cards_are_of_every_rule_at_every_urgency_it_has_words_for() -> None
 @EVERY
 def test_cards_of_every_rule_keep_the_card_rules(profile: str) -> None:
     assert wrong(rule_cards(), profile) == {}
+
+
+@EVERY
+def test_cards_that_link_to_no_page_keep_the_card_rules(profile: str) -> None:
+    cards = rule_cards("")
+    assert not any(card.links for _, card, _ in cards)
+    assert all("Rule 1." in (card.detail or "") for _, card, _ in cards)
+    assert wrong(cards, profile) == {}
+
+
+@EVERY
+def test_room_is_left_for_the_longest_titles_that_can_be_folded_in(profile: str) -> None:
+    titles = sorted((rule.title for rule in bundled_knowledge().bundle.rules.values()), key=words)[-2:]
+    found = words(f"Also found: {'; '.join(titles)}; 9 more.")
+    for name, card, _ in rule_cards():
+        assert words(text_of(sent(card, profile), profile)) + found <= MOST_FOLDED, name
 
 
 # -- patients ----------------------------------------------------------------------------------------
@@ -255,6 +275,33 @@ FAULTS: list[tuple[str, Callable[[Json], None], str]] = [
     ("oracle", put("links.0.type", "smart"), "not absolute"),
     ("generic", put("source.topic.code", "not-letters"), "the topic"),
 ]
+
+
+FOLDED = [{"rule": "a", "role": "lead"}, {"rule": "b", "role": "folded"}]
+LIMITS = [
+    ({}, MOST_WORDS),
+    ({"extension": {FINDINGS: FOLDED[:1]}}, MOST_WORDS),
+    ({"extension": {FINDINGS: FOLDED}}, MOST_FOLDED),
+    ({"links": []}, MOST_WORDS + VERSION_WORDS),
+]
+
+
+@EVERY
+@pytest.mark.parametrize(("members", "most"), LIMITS)
+def test_a_detail_may_be_as_long_as_its_limit_and_not_a_word_longer(
+    profile: str, members: Json, most: int
+) -> None:
+    card = sent(demo_card("demo-cancer-history"), profile)
+    extension = {**card["extension"], **members.get("extension", {})}
+    card = {**card, **members, "extension": extension}
+    card["detail"] += " word" * (most - words(text_of(card, profile)))
+    assert faults(card, profile) == []
+    card["detail"] += " more"
+    assert faults(card, profile) == [f"detail has {most + 1} words"]
+
+
+def demo_card(name: str) -> Card:
+    return next(card for one, card, _ in demo_cards() if one == name)
 
 
 @pytest.mark.parametrize(("profile", "change", "fault"), FAULTS)

@@ -61,6 +61,7 @@ def test_what_is_wrong_is_one_line_with_a_code(capsys: Terminal, tmp_path: Path)
     public_key(tmp_path)
     written(tmp_path, plain())
     written(tmp_path, signed(plain(), "theirs"), "theirs.tar.gz")
+    (tmp_path / "folder").mkdir()
     (tmp_path / "half.tar.gz").write_bytes((tmp_path / "rules.tar.gz").read_bytes()[:9999])
     expected = {
         ("verify", "rules.tar.gz", "--key", "ours.pem"): "rules.tar.gz: bundle-unsigned: ",
@@ -68,10 +69,11 @@ def test_what_is_wrong_is_one_line_with_a_code(capsys: Terminal, tmp_path: Path)
         ("verify", "rules.tar.gz", "--key", "none.pem"): "bundle-unsigned",
         ("show", "half.tar.gz"): "half.tar.gz: bundle-cut-short: ",
         ("show", "ours.pem"): "ours.pem: bundle-not-archive: ",
-        ("show", "none.tar.gz"): "none.tar.gz: bundle-unreadable: ",
+        ("show", "none.tar.gz"): "none.tar.gz: bundle-unreadable: It does not exist. ",
+        ("show", "folder"): "folder: bundle-unreadable: It cannot be read. ",
         ("sign", "rules.tar.gz", "--key", "ours.pem"): "bundle-key-invalid: ours.pem is no private key",
     }
-    expected[("verify", "rules.tar.gz", "--key", "none.pem")] = "bundle-key-invalid: none.pem cannot be read"
+    expected[("verify", "rules.tar.gz", "--key", "none.pem")] = "bundle-key-invalid: none.pem does not exist"
     for arguments, said in expected.items():
         code, out, err = tocsin(capsys, "bundle", *arguments)
         assert (code, out, err.count("\n")) == (1, "", 1), arguments
@@ -83,6 +85,16 @@ def test_a_key_that_is_there_is_not_overwritten(capsys: Terminal, tmp_path: Path
     code, _, err = tocsin(capsys, "bundle", "keygen", "--name", "mine")
     assert (code, err) == (1, "mine.key cannot be written (File exists).\n")
     assert (tmp_path / "mine.key").read_text() == "kept"
+
+
+def test_the_folder_of_the_keys_is_made_for_nobody_else(capsys: Terminal, tmp_path: Path) -> None:
+    code, out, _ = tocsin(capsys, "bundle", "keygen", "--folder", "safe/keys")
+    assert (code, out.startswith("safe/keys/tocsin-rules.key: private key")) == (0, True)
+    assert stat.S_IMODE((tmp_path / "safe/keys").stat().st_mode) == 0o700
+    assert tocsin(capsys, "bundle", "keygen", "--folder", "safe/keys", "--name", "second")[0] == 0
+    (tmp_path / "file").write_text("")
+    code, _, err = tocsin(capsys, "bundle", "keygen", "--folder", "file/keys")
+    assert (code, err) == (1, "file/keys cannot be made (Not a directory).\n")
 
 
 def test_rules_that_are_broken_are_not_packed(capsys: Terminal, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from service.memory.rows import UnmappedRow
 from service.memory.sqlite import SqliteStore
 from service.memory.store import LEVEL, Batch
 from tests.service.memory.samples import AT, bundle_row, call_row, card_row, feedback_row
@@ -32,6 +33,7 @@ def fill(path: Path, calls: int = 3) -> None:
     store.open()
     rows = [call_row(instance=f"i{number}") for number in range(calls)]
     store.write(Batch([bundle_row()], rows, [card_row()], [feedback_row()]))
+    store.add_unmapped([UnmappedRow(AT, "snomed", "123", 7), UnmappedRow(AT, "snomed", "456", 1)])
     store.close()
 
 
@@ -41,10 +43,11 @@ def test_upgrade_makes_the_store_and_check_finds_it_whole(run: Run, path: Path) 
     assert run("check") == (0, f"Level {LEVEL}, 3 calls, 0 problems.\n", "")
 
 
-def test_without_a_store_there_is_nothing_to_check(run: Run) -> None:
+def test_without_a_store_there_is_nothing_to_check(run: Run, path: Path) -> None:
     code, _, said = run("check")
     assert code == 2
-    assert "There is no store yet" in said
+    assert f"There is no store at {path}, which follows from TOCSIN_STATE_DIR" in said
+    assert "`tocsin db upgrade`" in said
 
 
 def test_check_tells_what_the_schema_lacks(run: Run, path: Path) -> None:
@@ -110,20 +113,22 @@ def test_restoring_asks_first(run: Run, path: Path, tmp_path: Path, monkeypatch:
     fill(path)
     run("backup", str(tmp_path / "copy.sqlite"))
     monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
+    code, said, _ = run("restore", str(tmp_path / "copy.sqlite"))
+    assert (code, "Is the service stopped? (--yes asks nothing) [y/N]" in said) == (1, True)
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
     assert run("restore", str(tmp_path / "copy.sqlite"))[0] == 1
 
 
 def test_pruning_counts_first_and_deletes_then(run: Run, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "time", lambda: AT + 40 * 86_400)
     fill(path)
-    counted = "3 calls, 1 cards, 1 feedback entries, 1 answers."
+    counted = "3 calls, 1 cards, 1 feedback entries, 1 answers, 2 counts of unmapped codes."
+    none = "0 calls, 0 cards, 0 feedback entries, 0 answers, 0 counts of unmapped codes."
     assert (
         run("prune", "--older-than", "39", "--dry-run")[1]
         == f"Older than 39 days, would be deleted: {counted}\n"
     )
-    assert (
-        run("prune")[1] == "Older than 365 days, deleted: 0 calls, 0 cards, 0 feedback entries, 0 answers.\n"
-    )
+    assert run("prune")[1] == f"Older than 365 days, deleted: {none}\n"
     assert run("prune", "--older-than", "39")[1] == f"Older than 39 days, deleted: {counted}\n"
 
 
@@ -132,7 +137,7 @@ def test_a_store_in_memory_cannot_be_looked_after(
 ) -> None:
     code, _, wrong = tocsin(capsys, "db", "check")
     assert code == 2
-    assert "in the memory of the service only" in wrong
+    assert "Set TOCSIN_STATE_DIR (after `make run` it is var) or TOCSIN_DATABASE_URL" in wrong
 
 
 def test_a_wrong_address_is_named_and_not_repeated(

@@ -1,6 +1,7 @@
 """`tocsin demo`: the list, one patient in this process or through a service, and the lines `serve` prints."""
 
 import json
+import socket
 import sys
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,7 @@ def test_a_card_and_its_reasons(capsys: Terminal) -> None:
     assert "✓ Cancer now or before" in out
     assert "Condition/demo-cord-0" in out
     assert out.index("FIRED  mscc") < out.index("FOLDED  ")
+    assert out.rstrip().endswith("--url URL asks a running service.")
 
 
 def test_a_suppressed_rule_has_its_reason_and_what_was_near(capsys: Terminal) -> None:
@@ -97,6 +99,7 @@ def test_a_running_service_is_asked(capsys: Terminal, monkeypatch: pytest.Monkey
     code, out, _ = tocsin(capsys, "demo", "demo-esr", "--url", "http://127.0.0.1:8000")
     assert code == 0
     assert "FIRED  esr-crp-markedly-raised-persistent-pain" in out
+    assert "in this process" not in out
 
 
 def test_a_service_that_does_not_explain(capsys: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,6 +136,24 @@ def test_a_service_that_cannot_be_reached(capsys: Terminal, url: str) -> None:
     code, _, err = tocsin(capsys, "demo", "demo-esr", "--url", url)
     assert code == 1
     assert f"The service at {url} cannot be reached" in err
+
+
+def test_a_service_that_is_stopped_is_noticed(capsys: Terminal) -> None:
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{held.getsockname()[1]}"
+        code, out, err = tocsin(capsys, "demo", "demo-cord", "--url", url)
+    assert (code, out) == (1, "")
+    assert "nothing answers there. Start it, or correct the URL." in " ".join(err.split())
+
+
+def test_a_service_that_hangs_is_given_up(capsys: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.exchange._SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        code, out, err = tocsin(capsys, "demo", "demo-cord", "--url", url)
+    assert (code, out) == (1, "")
+    assert "did not answer within" in err
 
 
 @pytest.mark.parametrize(

@@ -69,9 +69,23 @@ def test_the_page_is_whole_and_loads_nothing(run: Run) -> None:
     assert not re.search(r"(src|href)=|@import|url\(|<script", page)
 
 
-def test_nothing_on_record_is_a_report_too(run: Run) -> None:
+def test_nothing_on_record_is_a_report_too_and_said(run: Run) -> None:
     for form in ("table", "json", "csv", "html"):
-        assert run("--since", "2020-01-01", "--until", "2020-02-01", "--format", form)[0] == 0
+        code, said, told = run("--since", "2020-01-01", "--until", "2020-02-01", "--format", form)
+        assert (code, bool(said)) == (0, True)
+        assert told.startswith("No call in this span. The store holds 1680: --since and --until")
+    assert run(*SINCE)[2] == ""
+
+
+def test_a_store_without_a_call_is_told_apart_from_a_span_without_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TOCSIN_STATE_DIR", str(tmp_path))
+    store = SqliteStore(tmp_path / "tocsin.sqlite")
+    store.open()
+    store.close()
+    code, _, told = tocsin(capsys, "report")
+    assert (code, told.startswith("The store holds no call yet.")) == (0, True)
 
 
 def test_codes_that_the_value_sets_may_lack_are_in_every_form(run: Run) -> None:

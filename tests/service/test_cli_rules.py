@@ -174,8 +174,8 @@ def test_test_runs_the_cases_of_one_rule(capsys: Terminal) -> None:
     code, out, _ = tocsin(capsys, "rules", "test", ESR)
     assert code == 0
     first, last = out.splitlines()
-    assert first.startswith(f"ok    {ESR}  33 cases, 5/5 criteria covered")
-    assert last == "1 rules, 33 cases, 0 failed; 5 of 5 criteria seen true, false and unknown"
+    assert first.startswith(f"ok    {ESR}  37 cases, 6/6 criteria covered")
+    assert last == "1 rules, 37 cases, 0 failed; 6 of 6 criteria seen true, false and unknown"
 
 
 @pytest.fixture
@@ -198,20 +198,20 @@ def one_case(copied: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_failing_case_is_told_with_its_place(capsys: Terminal, one_case: Path) -> None:
     code, out, _ = tocsin(capsys, "rules", "test", ESR, "failed-conservative-care")
     assert code == 1
-    assert f"FAIL  {ESR}  1 cases, 0/5 criteria covered" in out
+    assert f"FAIL  {ESR}  1 cases, 0/6 criteria covered" in out
     assert f"catalogue/{ESR}/tests.yaml:3: Aged 17: expected suppressed by S1, got suppressed by S9" in out
     assert "ok    failed-conservative-care" in out
-    assert "cases, 1 failed; 3 of 8 criteria seen true, false and unknown" in out
+    assert "cases, 1 failed; 3 of 9 criteria seen true, false and unknown" in out
 
 
 def test_coverage_names_the_values_no_case_shows(capsys: Terminal, one_case: Path) -> None:
     code, out, _ = tocsin(capsys, "rules", "coverage", ESR)
     assert code == 1
     counts, *missing = out.splitlines()[1:]
-    assert counts.split() == [ESR, "5", "3", "1", "1"]
-    line = edit(one_case.parents[2], RULE, "cel: context.inflammation_explained", "")
-    assert f"{RULE}:{line}: never true or unknown: Inflammation already explained" in out
-    assert missing[-1] == "5 criteria, 5 with a value that no case shows"
+    assert counts.split() == [ESR, "6", "3", "2", "1"]
+    line = edit(one_case.parents[2], RULE, "cel: context.esr_explained", "")
+    assert f"{RULE}:{line}: never true or unknown: A disease from before the sample explains the ESR" in out
+    assert missing[-1] == "6 criteria, 6 with a value that no case shows"
 
 
 def test_coverage_of_the_bundled_rules_is_complete(capsys: Terminal) -> None:

@@ -46,6 +46,71 @@ def test_a_null_value_is_told_from_an_absent_key() -> None:
     assert beside_a_bad_one == {"patient": None}
 
 
+# -- members that no answer needs ----------------------------------------------------------------------
+
+AUTHORIZATION: Json = {
+    "access_token": "t",
+    "token_type": "Bearer",
+    "expires_in": 300,
+    "scope": "s",
+    "subject": "c",
+}
+
+
+@pytest.mark.parametrize("extension", [[], [{"url": SECRET}], SECRET, 3, False])
+def test_an_extension_that_is_no_object_is_not_read(extension: Any) -> None:
+    call = decode_call(body({"conditions": bundle(GOOD)}, extension=extension))
+    assert call.envelope.extension is None
+    assert ids(prefetched(call)["conditions"]) == ["good"]
+    assert (call.problems, call.deviations) == ((), ("extension-unread",))
+    assert decode_call(body(extension=extension)).envelope.prefetch is None
+
+
+def test_an_extension_that_is_an_object_or_null_is_no_deviation() -> None:
+    for extension in ({}, {"x": [1]}, None):
+        call = decode_call(body({"labs": BAD}, extension=extension))
+        assert (call.envelope.extension, call.deviations) == (extension, ())
+
+
+@pytest.mark.parametrize(
+    ("member", "value"),
+    [
+        ("expires_in", "300"),
+        ("expires_in", True),
+        ("scope", None),
+        ("scope", ["a", 3]),
+        ("subject", 7),
+        ("token_type", None),
+        ("access_token", {SECRET: SECRET}),
+    ],
+)
+def test_a_member_of_a_token_that_cannot_be_read_counts_as_absent(member: str, value: Any) -> None:
+    given = {**AUTHORIZATION, "patient": "p1", member: value}
+    call = decode_call(body({"conditions": bundle(GOOD)}, fhirServer="https://e.x", fhirAuthorization=given))
+    read = call.envelope.fhirAuthorization
+    assert read is not None
+    assert read.faults == (member,)
+    assert read.patient == "p1"
+    assert ids(prefetched(call)["conditions"]) == ["good"]
+    assert call.deviations == ()
+
+
+@pytest.mark.parametrize("given", ["token", [], 3])
+def test_a_token_that_is_no_object_is_one_without_members(given: Any) -> None:
+    read = decode_call(body(fhirAuthorization=given)).envelope.fhirAuthorization
+    assert read is not None
+    assert set(read.faults) == set(AUTHORIZATION)
+
+
+def test_a_token_whose_patient_cannot_be_read_is_not_kept() -> None:
+    """It may be another patient's, and nothing found with it would read as nothing there (FHR-06)."""
+    call = decode_call(body(fhirAuthorization={**AUTHORIZATION, "patient": 12}))
+    read = call.envelope.fhirAuthorization
+    assert read is not None
+    assert (read.access_token, read.subject) == ("", "c")
+    assert call.deviations == ("authorization-patient",)
+
+
 # -- one malformed resource ----------------------------------------------------------------------------
 
 

@@ -1,3 +1,4 @@
+import codecs
 import gzip
 import json
 from pathlib import Path
@@ -8,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.decode import decode_call, decode_resource
-from service.errors import BadJson, JsonTooDeep
+from service.decode import decode_call, decode_resource, instance_in
+from service.errors import BadJson, JsonTooDeep, MemberInvalid
 from service.resources import Bundle, Condition, Observation
 from tests.service.hook_bodies import BAD, GOOD, SECRET, body, bundle, ids, prefetched
 
@@ -38,12 +39,8 @@ JSON = st.recursive(
         b"\xff\xfe" + body(),
         body(hookInstance="x").replace(b'"x"', b'"\xe9"'),
         body({"labs": {**BAD, "id": "x"}}).replace(b'"x"', b'"\xe9"'),
-        body(hook=5),
-        body(hook=None),
-        body([]),
-        body("text"),
-        body(fhirAuthorization="token"),
-        body({"labs": BAD}, fhirServer=5),
+        body(hook=5)[:-1],
+        body(extension=[])[:-1],
     ],
 )
 def test_what_is_no_call_is_refused_with_a_stable_code(data: bytes) -> None:
@@ -53,10 +50,56 @@ def test_what_is_no_call_is_refused_with_a_stable_code(data: bytes) -> None:
     assert SECRET not in str(caught.value)
 
 
-def test_a_refusal_names_the_member_at_fault() -> None:
+@pytest.mark.parametrize(
+    ("data", "byte"),
+    [
+        (b"", 0),
+        (b"{", 1),
+        (b"[1,", 3),
+        (b'{"hook": "patient-view", }', 23),
+        (codecs.BOM_UTF8 + b'{"hook": "patient-view", }', 26),
+        (b'{"hook": "pati\xe9nt-view"}', 14),
+        (b'{"hook": 3, "context": nil}', 23),
+        (b'{"x": "\xc3\xa4", "hook": NaN}', 20),
+        (b'{"hook": "\xc3\xa4\\ud800"}', 12),
+        (b'{"hook": "x"} y', 14),
+        (body({"labs": BAD})[:-9], len(body({"labs": BAD})) - 9),
+        (body({"labs": {**BAD, "id": "x"}}).replace(b'"x"', b'"\xe9"'), 125),
+        (b"[]", None),
+        (b"7", None),
+    ],
+)
+def test_broken_json_is_told_where_it_breaks_off(data: bytes, byte: int | None) -> None:
     with pytest.raises(BadJson) as caught:
-        decode_call(body({"labs": BAD}, hookInstance=5))
-    assert caught.value.names == ("$.hookInstance",)
+        decode_call(data)
+    assert caught.value.byte == byte
+
+
+@pytest.mark.parametrize(
+    ("member", "values"),
+    [
+        ("hook", (5, None, ["patient-view"], {SECRET: SECRET})),
+        ("hookInstance", (5, None, True, [SECRET])),
+        ("fhirServer", (5, [SECRET], {})),
+        ("prefetch", ([], SECRET, 5)),
+    ],
+)
+def test_a_member_of_another_type_is_named_and_not_repeated(member: str, values: tuple[Any, ...]) -> None:
+    for value in values:
+        for beside in ({}, {"extension": [SECRET]}):
+            with pytest.raises(MemberInvalid) as caught:
+                decode_call(body(**{"prefetch": {"labs": BAD}, member: value, **beside}))
+            assert caught.value.names == (member,)
+            assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("instance", "told"), [("h7", "h7"), (5, ""), (None, ""), ([[]], ""), ("x" * 5000, "x" * 5000)]
+)
+def test_a_body_refused_for_a_member_still_names_its_call(instance: Any, told: str) -> None:
+    assert instance_in(body(hook=5, hookInstance=instance)) == told
+    assert instance_in(body(hook=5, hookInstance="x").replace(b'"x"', b'"\xe9"')) == ""
+    assert instance_in(b'{"hookInstance":' + b"[" * DEEP + b"]" * DEEP + b"}") == ""
 
 
 DEEP = 100_000

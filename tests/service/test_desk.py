@@ -13,7 +13,7 @@ from hooks import REGISTRY
 from hooks.epic import TRIGGER_ACTION
 from hooks.errors import FeedbackInvalid, HookError, HookMismatch
 from service.desk import SERVICE_ID, Desk
-from service.errors import BadJson, DataUnavailable, FhirVersionRefused, UnknownService
+from service.errors import BadJson, DataUnavailable, FhirVersionRefused, MemberInvalid, UnknownService
 from service.settings import Settings
 from service.trust import Caller, Client
 from tests.service.calls import INSTANCE, bundled_knowledge, call_body, knowledge_of
@@ -175,7 +175,8 @@ async def test_one_malformed_resource_costs_only_itself(desk: Desk) -> None:
     [
         (b"", BadJson),
         (b"[]", BadJson),
-        (b'{"hook": 7}', BadJson),
+        (b'{"hook": 7}', MemberInvalid),
+        (b'{"hook": 7, "hookInstance": "\xe9"}', MemberInvalid),
         (body({}), DataUnavailable),
         (body({"patient": patient()}), DataUnavailable),
         (body(SURVIVOR, hook="medication-prescribe"), HookError),

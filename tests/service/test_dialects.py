@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 
 from hooks import Action, Card, CardError, Coding, Link, Source, Suggestion
 from service import demo
-from service.cards import SAFETY_LINE, escape
+from service.cards import SAFETY_LINE
 from service.desk import Desk
 from service.dialects import DETAIL_TYPE, FIRST_LINE, NARROW_WORDS, adapt
 from service.settings import Settings
 from service.trust import Caller, Client
+from service.wording import escape
 from tests.golden import PROFILES
 from tests.service.calls import INSTANCE, bundled_knowledge, decided_on
 from tests.service.card_lint import tags, text_of
@@ -183,15 +184,15 @@ def test_oracle_gets_absolute_https_links_alone_and_one_choice() -> None:
 
 LEAD = "**Within 24 hours: this may be cancer.**"
 CONSIDER = "- Consider MRI\n- Check ESR"
-WHY = "Why: CRP 72 mg/L (2026-11-21); night pain; onset of pain: 40 days ago."
+WHY = "Why: CRP 72 mg/L (2026-11-21); night pain; pain 40 days."
 UNREAD = "Could not be read, check: CRP 88 (no unit)."
-UNHAD = "Not available for this answer: laboratory results."
-LOWER = "Shown at lower urgency: Palliative status: hospice."
+UNHAD = "Not available: laboratory results."
+LOWER = "Urgency lowered: Palliative status: hospice."
 ALSO = "Also consider: hip fracture; infection."
-BASIS = f"{SAFETY_LINE} Basis: Downie A 2013; NICE NG234 2023. Rule version 1.0.0, review by 2027-06-30."
+BASIS = f"{SAFETY_LINE} Basis: Downie 2013; NICE NG234 2023. Rule 1.0.0, review 2027-06-30."
 STAYS = [
     LEAD,
-    "Why:\n\n- CRP 72 mg/L (2026-11-21)\n- night pain\n- onset of pain: 40 days ago.",
+    "Why:\n\n- CRP 72 mg/L (2026-11-21)\n- night pain\n- pain 40 days.",
     f"To consider:\n\n{CONSIDER}",
 ]
 
@@ -218,7 +219,7 @@ def test_the_longest_of_what_can_be_spared_goes_first() -> None:
 
 def test_nothing_that_has_to_be_seen_is_ever_cut() -> None:
     must = [LOWER, UNREAD, UNHAD, ALSO]
-    filler = f"Not available for this answer: {'imaging reports, ' * NARROW_WORDS}labs."
+    filler = f"Not available: {'imaging reports, ' * NARROW_WORDS}labs."
     spared = ["Not recorded: age.", "Also found: hip pain.", BASIS]
     assert narrow(*must, filler, *spared) == [*must, filler, "Also found: 1 more red flag.", SAFETY_LINE]
 

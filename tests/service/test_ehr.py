@@ -86,7 +86,13 @@ async def test_the_token_goes_along_and_json_is_asked_for() -> None:
         (fixed(content=b"FHIR"), "failed", "not-fhir", ""),
         (fixed(json=[]), "failed", "unexpected", ""),
         (fixed(json=condition(1)), "failed", "unexpected", ""),
-        (fixed(json=outcome("error", "exception")), "failed", "unexpected", "exception"),
+        (fixed(json=outcome("error", "exception")), "failed", "outcome", "exception"),
+        (
+            fixed(content=b"<Bundle/>", headers={"content-type": "application/fhir+xml"}),
+            "failed",
+            "not-fhir",
+            "",
+        ),
         (fixed(json=searchset(outcome("error", "throttled"))), "failed", "outcome", "throttled"),
         (fixed(400, json=outcome("error", "Zoe Roe 1970")), "not supported", "rejected", ""),
     ],
@@ -179,6 +185,12 @@ async def test_a_later_page_that_fails_costs_only_itself() -> None:
 
     one = await filled(answer)
     assert (one.status, one.rows, one.partial, one.issue) == ("answered", 2, "server-error", "timeout")
+
+
+async def test_the_first_reason_of_being_partial_is_kept() -> None:
+    withheld = searchset(condition(1), outcome("warning", "suppressed"), link="https://elsewhere.example/")
+    one = await filled(fixed(json=withheld))
+    assert (one.partial, one.issue) == ("withheld", "suppressed")
 
 
 async def test_a_warning_that_something_is_withheld_makes_it_partial() -> None:

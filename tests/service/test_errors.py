@@ -19,6 +19,7 @@ from service.errors import (
     DataUnavailable,
     HookRefused,
     InternalError,
+    MemberInvalid,
     MethodNotAllowed,
     RateLimited,
     SettingProblem,
@@ -29,6 +30,7 @@ from service.errors import (
     catalogue,
     operation_outcome,
 )
+from service.logs import FIELDS
 
 # http://hl7.org/fhir/ValueSet/issue-type, R4.
 ISSUE_TYPES = {
@@ -131,7 +133,41 @@ def test_errors_of_the_protocol_package_keep_their_code_and_words(error: HookErr
 def test_names_the_error_is_about_are_in_the_sentence() -> None:
     text = body(DataUnavailable("conditions", "labs"))["issue"][0]["details"]["text"]
     assert text.endswith("from a FHIR server: conditions, labs.")
-    assert BadJson("$.context").text.endswith(": $.context.")
+    assert MemberInvalid("hookInstance").text.endswith(": hookInstance.")
+    assert BadJson(25).text == "The body is not a JSON object in UTF-8: byte 25."
+    assert BadJson().text == "The body is not a JSON object in UTF-8."
+
+
+def test_pf_19_a_412_says_why_in_words_of_ours() -> None:
+    error = DataUnavailable("labs", reasons=["deadline", "", "Jane Roe", "unauthorised", "deadline"])
+    assert error.reasons == ("deadline", "unauthorised")
+    diagnostics = body(error)["issue"][0]["diagnostics"]
+    assert diagnostics == (
+        f"{error.action} Reasons: deadline (there was no time left), "
+        "unauthorised (the FHIR server did not accept the access token)."
+    )
+    assert body(DataUnavailable("labs"))["issue"][0]["diagnostics"] == error.action
+
+
+@pytest.mark.parametrize(
+    ("error", "logged"),
+    [
+        (DataUnavailable("labs", reasons=["deadline"]), {"keys_failed": ("labs",), "reasons": ("deadline",)}),
+        (MemberInvalid("hookInstance"), {"about": ("hookInstance",)}),
+        (MemberInvalid("Jane Roe"), {}),
+        (BadJson(25), {"byte": 25}),
+        (BadJson(), {}),
+        (Unauthorised("token-expired"), {"reason": "token-expired"}),
+        (ContextFieldMissing("patientId", "order-sign"), {"about": ("patientId", "order-sign")}),
+        (ContextMissing(), {}),
+        (RateLimited(3), {}),
+        (ValueError("Jane Roe"), {}),
+    ],
+)
+def test_what_the_log_says_of_an_error_is_made_of_its_fields(error: Exception, logged: Any) -> None:
+    found = answer(error).logged
+    assert found == logged
+    assert all(FIELDS[name](value) for name, value in found.items())
 
 
 @given(st.text(max_size=80))

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from service import logs
-from service.logs import bind_call, configure, dropped_total, logger
+from service.logs import bind_call, bound, configure, dropped_total, logger, new_call
 
 UUID = "d1577c69-dfbe-44ad-ba6d-3e05e953b2ea"
 PHI = ("Jane Roe", "1950-03-02", "MRN 4711", "Patient/jane-roe", "metastatic breast cancer", "eyJhbGciOi.x.y")
@@ -111,11 +111,34 @@ def test_a_hook_instance_that_is_no_uuid_is_hashed_and_stays_traceable(stream: i
 
 
 def test_a_new_call_forgets_the_one_before(stream: io.BytesIO) -> None:
-    bind_call(UUID)
-    structlog.contextvars.bind_contextvars(client="one")
-    bind_call(UUID)
+    bind_call(UUID, client="one")
+    new_call()
     logger().info("call")
-    assert "client" not in lines(stream)[0]
+    assert not {"client", "request_id"} & lines(stream)[0].keys()
+    assert bound("client") == ""
+
+
+def test_what_is_known_of_a_call_is_in_every_later_line_of_it(stream: io.BytesIO) -> None:
+    new_call()
+    logger().info("call")
+    bind_call(client="one", issuer="https://ehr.example.org")
+    logger().info("call")
+    bind_call(UUID, hook="order-sign")
+    logger().info("refused")
+    first, second, third = lines(stream)
+    assert "client" not in first
+    assert (second["client"], second["issuer"]) == ("one", "https://ehr.example.org")
+    assert (third["client"], third["hook"], third["request_id"]) == ("one", "order-sign", UUID)
+    assert (bound("client"), bound("hook"), bound("tenant")) == ("one", "order-sign", "")
+
+
+def test_what_is_bound_passes_the_list_like_all_else(stream: io.BytesIO) -> None:
+    new_call()
+    bind_call(client="Jane Roe", hook="born 1950", user="Practitioner/1", tenant="metastatic breast cancer")
+    logger().info("refused", about=["Jane Roe"], reasons=["no time"], byte="MRN 4711")
+    (line,) = lines(stream)
+    assert line.keys() == {"event", "level", "time", "dropped"}
+    assert line["dropped"] == 7
 
 
 def test_an_exception_leaves_its_type_and_place(stream: io.BytesIO) -> None:
@@ -124,7 +147,9 @@ def test_an_exception_leaves_its_type_and_place(stream: io.BytesIO) -> None:
     except KeyError as error:
         logger().error("failed", exc_info=error)
         logger().error("failed", exc_info=True)
-    for line in lines(stream):
+    told = lines(stream)
+    assert len(told) == 2
+    for line in told:
         assert line["error_type"] == "KeyError"
         assert re.fullmatch(r"test_logs:\d+", line["error_at"][-1])
 

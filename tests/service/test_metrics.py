@@ -88,6 +88,9 @@ def test_errors_are_counted_by_code_and_refused_callers_by_reason() -> None:
     assert value(metrics, "tocsin_hook_requests_total", outcome="rate-limited") == 1
     assert value(metrics, "tocsin_hook_requests_total", outcome="unauthorised") == 1
     assert value(metrics, "tocsin_jwt_rejected_total", reason="expired") == 1
+    metrics.refused(answer(RateLimited(1)), client=CLIENT, hook="order-sign")
+    labels = {"outcome": "rate-limited", "client": CLIENT, "hook": "order-sign"}
+    assert value(metrics, "tocsin_hook_requests_total", **labels) == 1
 
 
 def test_the_store_and_the_bundle_are_gauges() -> None:

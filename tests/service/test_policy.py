@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from rules.engine import Decision, FactSet
+from rules.engine import Decision, FactSet, Reason, Urgency
+from service import policy
 from service.policy import MAX_CARDS, Shown, between_phases, coverage, fold, imaged_on, suppress, worded_at
 from tests.rules.bundles import bundled
 from tests.service.decisions import BACK, HIP, TODAY, decided, facts, site, study
@@ -19,6 +20,8 @@ KNOWN_METS = "known-bone-mets-new-or-worsening-pain"
 MSCC = "mscc-cancer-neuro-signs"
 CAUDA = "cauda-equina-red-flags"
 BLOODS = "missing-baseline-bloods"
+VERTEBRAL = "unexplained-vertebral-fracture-malignancy-check"
+IRRADIATED = "pelvic-rt-insufficiency-fracture"
 AXSPA = "suspected-axspa-route-to-rheum"
 CRITICAL = sorted(rule.id for rule in bundled().rules.values() if rule.urgency == "critical")
 
@@ -132,6 +135,17 @@ def test_what_is_unknown_or_another_order_silences_nothing(given: Mapping[str, A
     assert suppressed(NEW_BACK, facts({**BACK, **given})) == ("fired", "warning", "")
 
 
+@pytest.mark.parametrize("lowers_to", ["warning", "info", None])
+def test_no_wording_decides_what_a_reason_does(
+    monkeypatch: pytest.MonkeyPatch, lowers_to: Urgency | None
+) -> None:
+    """What stands on the reason decides, so that a sentence can be reworded."""
+    reason = Reason("S3", "In other words", lowers_to=lowers_to)
+    monkeypatch.setattr(policy, "_STEPS", (lambda rule, given, today: reason,))
+    expected = ("fired", lowers_to, "S3") if lowers_to else ("suppressed", "warning", "S3")
+    assert suppressed(NEW_BACK, facts(BACK)) == expected
+
+
 # -- S3 imaging already done -------------------------------------------------------------------------
 
 
@@ -170,14 +184,14 @@ def test_s3_ends_after_its_window(
 
 
 @pytest.mark.parametrize(
-    "members", [{"modality": "xray"}, {"modality": "ct"}, {"since_onset": False}, {"since_onset": None}]
+    "members", [{"modality": "xray"}, {"modality": "ct"}, {"since_back": False}, {"since_back": None}]
 )
 def test_only_key_imaging_after_the_onset_counts(members: Mapping[str, Any]) -> None:
     assert imaged(NEW_BACK, BACK, study("lumbar-spine", 5, "normal", **members)) == OPEN
 
 
 @pytest.mark.parametrize(
-    "result", ["metastasis", "lytic-lesion", "fracture", "infection", "cord-compression"]
+    "result", ["metastasis", "bone-metastasis", "lytic-lesion", "fracture", "infection", "cord-compression"]
 )
 def test_a_finding_never_silences(result: str) -> None:
     assert imaged(NEW_BACK, BACK, study("lumbar-spine", 5, result)) == OPEN
@@ -201,6 +215,78 @@ def test_pain_of_both_parts_of_the_back_needs_both_imaged() -> None:
     assert imaged("combined-minor-red-flags", both, thoracic) == OPEN
     assert imaged("combined-minor-red-flags", both, lumbar) == OPEN
     assert imaged("combined-minor-red-flags", both, thoracic, lumbar) == CLEAN
+
+
+@pytest.mark.parametrize("rule", ["combined-minor-red-flags", BLOODS, VERTEBRAL])
+@pytest.mark.parametrize("part", ["lumbar", "radicular"])
+@pytest.mark.parametrize("elsewhere", ["thoracic-spine", "sacroiliac"])
+def test_low_back_pain_and_sciatica_need_the_lumbar_spine(rule: str, part: str, elsewhere: str) -> None:
+    pain, whole = {**BACK, f"pain.{part}.current": True}, ("whole-spine", "lumbar-spine", "thoracic-spine")
+    still = ("fired", bundled().rules[rule].urgency, "")
+    silent = ("suppressed", bundled().rules[rule].urgency, "S3")
+    assert imaged(rule, pain, study(elsewhere, 5, "normal")) == still
+    assert imaged(rule, pain, study(elsewhere, 5)) == still
+    assert imaged(rule, pain, study(elsewhere, 5, "normal"), study("lumbar-spine", 5, "normal")) == silent
+    assert imaged(rule, pain, study(whole, 5, "normal")) == silent
+
+
+def test_thoracic_pain_with_sciatica_needs_both_parts_imaged() -> None:
+    both = {**BACK, "pain.thoracic.current": True, "pain.radicular.current": True}
+    thoracic, lumbar = study("thoracic-spine", 5, "normal"), study("lumbar-spine", 5, "normal")
+    assert imaged("combined-minor-red-flags", both, thoracic) == OPEN
+    assert imaged("combined-minor-red-flags", both, thoracic, lumbar) == CLEAN
+
+
+@pytest.mark.parametrize("region", ["lumbar-spine", "thoracic-spine", "whole-spine", "sacroiliac"])
+@pytest.mark.parametrize("said", [None, False])
+def test_back_pain_of_no_stated_part_is_answered_by_any_part_of_the_spine(
+    region: str, said: bool | None
+) -> None:
+    pain = {
+        **BACK,
+        "pain.lumbar.current": said,
+        "pain.radicular.current": said,
+        "pain.thoracic.current": said,
+    }
+    assert imaged("combined-minor-red-flags", pain, study(region, 5, "normal")) == CLEAN
+
+
+def test_bone_pain_is_answered_by_no_examination_of_a_part() -> None:
+    both = {**BACK, "pain.bone.current": True}
+    whole = ("whole-spine", "lumbar-spine", "thoracic-spine")
+    assert imaged(LUNG, both, study(whole, 5, "normal")) == OPEN
+    assert imaged(LUNG, both, study(whole, 5, "normal"), study(("pelvis", "hip"), 5, "normal")) == OPEN
+    assert imaged(LUNG, {**both, "pain.bone.current": False}, study(whole, 5, "normal")) == CLEAN
+    # A rule about the back asks nothing of other bones.
+    assert imaged(NEW_BACK, both, study(whole, 5, "normal")) == CLEAN
+
+
+def test_imaging_answers_only_for_the_pains_it_came_after() -> None:
+    both = {**BACK, **HIP}
+    back = study("lumbar-spine", 5, "normal", since_hip=False)
+    assert imaged(LUNG, both, back, study(("pelvis", "hip"), 9, "normal", since_hip=False)) == OPEN
+    assert imaged(LUNG, both, back, study(("pelvis", "hip"), 9, "normal", since_back=False)) == CLEAN
+    # Hip and pelvic pain share their regions, not their onset.
+    below = {**HIP, "pain.pelvic.current": True}
+    assert imaged(HIP_PAIN, below, study("pelvis", 9, "normal")) == CLEAN
+    assert imaged(HIP_PAIN, below, study("pelvis", 9, "normal", since_pelvic=False)) == OPEN
+    assert imaged(HIP_PAIN, below, study("pelvis", 9, "normal", since_hip=False)) == OPEN
+
+
+@pytest.mark.parametrize("pain", ["back", "hip", "pelvic", "bone"])
+def test_imaging_of_the_psoas_must_come_after_every_pain(pain: str) -> None:
+    given = {**HIP, f"pain.{pain}.current": True}
+    ct = study(("abdomen", "pelvis"), 170, "normal", modality="ct")
+    assert imaged(PSOAS, given, ct) == CLEAN
+    assert imaged(PSOAS, given, {**ct, f"since_{pain}": False}) == OPEN
+    assert imaged(PSOAS, given, study("lumbar-spine", 5, "normal")) == OPEN
+
+
+def test_the_irradiated_pelvis_answers_for_the_back() -> None:
+    joints = study("sacroiliac", 20, "normal")
+    assert imaged(IRRADIATED, {**BACK, "pain.lumbar.current": True}, joints) == CLEAN
+    assert imaged(IRRADIATED, BACK, {**joints, "since_back": False}) == OPEN
+    assert imaged(IRRADIATED, HIP, joints) == OPEN
 
 
 def test_every_painful_area_must_be_imaged() -> None:
@@ -313,27 +399,27 @@ def test_suppression_holds_for_a_rule_the_site_has_limited() -> None:
 # -- between the phases ------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("beside", [False, True])
 @pytest.mark.parametrize(
-    ("fired", "given", "anything", "open_flag"),
+    ("fired", "given", "anything", "open_flags"),
     [
-        ([], BACK, False, False),
-        ([AXSPA], BACK, True, False),
-        ([NEW_BACK], BACK, True, True),
-        ([MSCC], BACK, True, True),
+        ([], BACK, [], []),
+        ([AXSPA], BACK, [AXSPA], []),
+        ([NEW_BACK], BACK, [NEW_BACK], [NEW_BACK]),
+        ([MSCC], BACK, [MSCC], [MSCC]),
         # Silenced: imaging is no low-value imaging, but no flag is open.
-        ([NEW_BACK], {**BACK, "care.cancer_referral_active": True}, True, False),
+        ([NEW_BACK], {**BACK, "care.cancer_referral_active": True}, [NEW_BACK], []),
         # Lowered, because nobody knows what the report says: the flag stands.
-        ([NEW_BACK], {**BACK, "imaging.studies": [study("lumbar-spine", 5)]}, True, True),
+        ([NEW_BACK], {**BACK, "imaging.studies": [study("lumbar-spine", 5)]}, [NEW_BACK], [NEW_BACK]),
     ],
 )
 def test_what_the_second_phase_is_told(
-    fired: list[str], given: Mapping[str, Any], anything: bool, open_flag: bool
+    beside: bool, fired: list[str], given: Mapping[str, Any], anything: list[str], open_flags: list[str]
 ) -> None:
-    decision = decided(fired, facts(given))
-    assert between_phases(decision, TODAY) == {
-        "fired.any": anything,
-        "fired.critical_or_warning": open_flag,
-    }
+    """Whether a rule is shown at this hook or at another makes no difference."""
+    some, none = decided(fired, facts(given)), decided([], facts(given))
+    told = between_phases(none, some, TODAY) if beside else between_phases(some, none, TODAY)
+    assert told == {"fired.any": anything, "fired.critical_or_warning": open_flags}
 
 
 # -- folding -----------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ STUDIES = st.lists(
         st.integers(0, 200),
         st.sampled_from(["", "normal", "degenerative", "metastasis"]),
         modality=st.sampled_from(["mri", "ct", "xray"]),
+        since_back=st.sampled_from([True, False, None]),
     ),
     max_size=3,
 )
@@ -32,6 +33,8 @@ STATES = st.fixed_dictionaries(
         "pain.pelvic.current": MAYBE,
         "pain.thoracic.current": MAYBE,
         "pain.lumbar.current": MAYBE,
+        "pain.radicular.current": MAYBE,
+        "pain.bone.current": MAYBE,
         "pain.progressive": MAYBE,
         "neuro.any_new": MAYBE,
         "care.palliative": st.sampled_from(["none", "palliative", "hospice", "terminal", None]),

@@ -97,6 +97,7 @@ def test_imaging_is_asked_for_by_category(bundle: Bundle) -> None:
 
 
 def test_newest_first_where_the_newest_suffice(bundle: Bundle) -> None:
+    assert any(query.newest_suffices and not query.is_read for query in plan(bundle, PAIN_VIEW))
     for query in plan(bundle, PAIN_VIEW):
         if query.newest_suffices and not query.is_read:
             assert dict(query.parameters)["_sort"].startswith("-")

@@ -70,7 +70,6 @@ def rule(outcome: str, **changes: Any) -> dict[str, Any]:
         "lowered": None,
         "lead": None,
         "folded": [],
-        "notes": [],
         "tree": {"kind": "all", "says": "", "value": "true", "children": [population, when]},
         "near_miss": False,
         "would_fire_if": [],
@@ -134,9 +133,8 @@ def test_fired_rules_come_first_and_others_in_one_line() -> None:
 
 def test_a_lowered_rule_says_why() -> None:
     lowered = {"code": "S3", "text": "Imaging was done", "sources": []}
-    text = printed(decision(explained(rule("fired", urgency="info", lowered=lowered, notes=["Read it."]))))
+    text = printed(decision(explained(rule("fired", urgency="info", lowered=lowered))))
     assert "lowered from warning to info: S3: Imaging was done" in text
-    assert "Read it." in text
 
 
 def test_silence_says_what_was_nearest() -> None:

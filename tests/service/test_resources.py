@@ -21,6 +21,7 @@ from service.resources import (
     Resource,
     Task,
 )
+from tests.files import globbed
 
 Json = dict[str, Any]
 
@@ -108,8 +109,10 @@ def test_what_cannot_be_read_is_refused(given: Json) -> None:
 
 def test_every_resource_type_of_the_corpus_is_known(shared: Path) -> None:
     known = {kind.__name__ for kind in OTHERS} | set(resources.__all__)
-    for file in sorted((shared / "corpus" / "patients").glob("*.json.gz")):
-        assert {one["resourceType"] for one in _resources(file)} <= known, file.name
+    for file in globbed(shared / "corpus" / "patients", "*.json.gz"):
+        found = {one["resourceType"] for one in _resources(file)}
+        assert found, file.name
+        assert found <= known, file.name
 
 
 def _resources(file: Path) -> Iterator[Json]:

@@ -101,5 +101,11 @@ def test_a_public_key_that_cannot_be_used(tmp_path: Path, content: bytes, said: 
 
 def test_a_key_that_is_not_there(tmp_path: Path) -> None:
     for read in (read_private, read_public):
-        with pytest.raises(ArchiveError, match="bundle-key-invalid: none cannot be read"):
+        with pytest.raises(ArchiveError, match="bundle-key-invalid: none does not exist"):
             read(tmp_path / "none")
+
+
+def test_a_key_that_may_not_be_read(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(ArchiveError, match=r"folder cannot be read\. Let the user of the process read it"):
+        read_public(tmp_path / "folder")

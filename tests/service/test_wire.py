@@ -133,12 +133,29 @@ async def test_a_deadline_that_has_passed_sends_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", ["text/html", "text/html; charset=utf-8", "TEXT/plain", "application/xhtml+xml"]
+    "kind",
+    [
+        "text/html",
+        "TEXT/html; charset=utf-8",
+        "application/xhtml+xml",
+        "text/xml",
+        "application/xml;charset=utf-8",
+        "application/fhir+xml",
+    ],
 )
 @respx.mock
-async def test_a_page_is_not_fhir(kind: str) -> None:
+async def test_markup_is_not_fhir(kind: str) -> None:
     respx.get(URL).mock(_answer(content=b"<html>login</html>", content_type=kind))
     assert await _refused(Wire()) == "not-fhir"
+
+
+@pytest.mark.parametrize(
+    "kind", ["text/json", "TEXT/plain", "application/octet-stream", "application/json+fhir"]
+)
+@respx.mock
+async def test_whatever_else_it_is_called_it_may_be_json(kind: str) -> None:
+    respx.get(URL).mock(_answer(content_type=kind))
+    assert await _send(Wire()) == b"{}"
 
 
 @respx.mock

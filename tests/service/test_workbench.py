@@ -65,8 +65,8 @@ def test_problems_have_paths_that_can_be_followed(
     assert shown_path(tmp_path / "rules") == Path("rules")
     assert shown_path(tmp_path.parent) == tmp_path.parent
     tell([Problem("facts.yaml", 3, "R003", "no")], Path("rules"))
-    tell([Problem("site settings", 1, "R055", "none", "warning")])
+    tell([Problem("no site file", 0, "R055", "none", "warning")])
     assert capsys.readouterr().out.splitlines() == [
         "rules/facts.yaml:3: R003: no",
-        "site settings:1: R055: warning: none",
+        "no site file: R055: warning: none",
     ]

@@ -27,7 +27,6 @@ DIAGNOSES = {
     "context.liver_disease": codes.CIRRHOSIS,
     "context.paget": codes.PAGET_DISEASE,
     "context.anaemia_explained": codes.IRON_DEFICIENCY,
-    "context.inflammation_explained": codes.RHEUMATOID_ARTHRITIS,
     "context.immunosuppressed": codes.HIV,
 }
 
@@ -91,6 +90,13 @@ def test_bacteraemia_counts_for_90_days_even_when_treated(days: int, recent: boo
     assert facts_of(given)["context.bacteraemia_recent"] is recent
 
 
+def test_bacteraemia_counts_by_its_onset_not_by_its_record() -> None:
+    old = condition(codes.BACTERAEMIA, onset=730, recorded=3, clinical="resolved")
+    assert facts_of([old])["context.bacteraemia_recent"] is False
+    known_late = condition(codes.BACTERAEMIA, onset=91, recorded=89)
+    assert facts_of([known_late])["context.bacteraemia_recent"] is False
+
+
 def test_bacteraemia_without_a_date_is_unknown() -> None:
     assert facts_of([condition(codes.BACTERAEMIA)])["context.bacteraemia_recent"] is None
 
@@ -129,7 +135,57 @@ def test_an_infection_explains_a_sample_taken_after_it_began(
     infection: int, sample: int, explained: bool
 ) -> None:
     given = [condition(codes.DISCITIS, onset=infection), lab(codes.CRP, 80, "mg/L", sample)]
-    assert facts_of(given)["context.inflammation_explained"] is explained
+    assert facts_of(given)["context.crp_explained"] is explained
+
+
+@pytest.mark.parametrize(
+    "code", [codes.AXIAL_SPONDYLOARTHRITIS, codes.POLYMYALGIA, codes.RHEUMATOID_ARTHRITIS]
+)
+@pytest.mark.parametrize(
+    ("members", "explained"),
+    [
+        ({"onset": 3000}, True),
+        ({"onset": 30}, True),
+        ({"onset": 29}, False),
+        ({"recorded": 5}, False),
+        ({"onset": 60, "recorded": 5}, True),
+        ({}, None),
+        ({"onset": 3000, "clinical": "resolved"}, False),
+        ({"onset": 3000, "verification": "provisional"}, False),
+    ],
+)
+def test_a_lasting_disease_explains_a_sample_taken_after_it_began(
+    code: str, members: dict[str, Any], explained: bool | None
+) -> None:
+    given = [condition(code, **members), lab(codes.ESR, 80, "mm/h", 30)]
+    facts = facts_of(given)
+    assert facts["context.esr_explained"] is explained
+    assert facts["context.crp_explained"] is False
+
+
+def test_each_marker_is_explained_by_its_own_sample() -> None:
+    given = [
+        condition(codes.POLYMYALGIA, onset=44),
+        lab(codes.ESR, 60, "mm/h", 89),
+        lab(codes.CRP, 12, "mg/L", 4),
+    ]
+    facts = facts_of(given)
+    assert facts["context.esr_explained"] is False
+    assert facts["context.crp_explained"] is True
+
+
+@pytest.mark.parametrize(
+    "newer",
+    [
+        lab(codes.CRP, 80, "mg/L", 2, status="preliminary"),
+        lab(codes.CRP, 80, None, 2),
+        observation(codes.CRP, 2, valueString="raised"),
+    ],
+    ids=["pending", "no unit", "text"],
+)
+def test_the_sample_is_that_of_the_value_rules_read(newer: Json) -> None:
+    given = [condition(codes.POLYMYALGIA, onset=10), lab(codes.CRP, 80, "mg/L", 30), newer]
+    assert facts_of(given)["context.crp_explained"] is False
 
 
 @pytest.mark.parametrize("over", [{}, {"clinical": "resolved", "abatementDateTime": ago(1)}])
@@ -141,11 +197,19 @@ def test_an_everyday_infection_explains_a_sample_of_the_30_days_after_it_began(
 ) -> None:
     pneumonia = "http://hl7.org/fhir/sid/icd-10-cm|J18.9"
     given = [condition(pneumonia, onset=infection, **over), lab(codes.CRP, 80, "mg/L", sample)]
-    assert facts_of(given)["context.inflammation_explained"] is explained
+    assert facts_of(given)["context.crp_explained"] is explained
 
 
-def test_an_infection_without_a_sample_explains_nothing() -> None:
-    assert facts_of([condition(codes.DISCITIS, onset=5)])["context.inflammation_explained"] is False
+def test_an_infection_without_a_date_explains_nothing() -> None:
+    given = [condition(codes.DISCITIS), lab(codes.CRP, 80, "mg/L", 5)]
+    assert facts_of(given)["context.crp_explained"] is False
+
+
+@pytest.mark.parametrize("code", [codes.DISCITIS, codes.RHEUMATOID_ARTHRITIS])
+def test_without_a_sample_there_is_nothing_to_explain(code: str) -> None:
+    facts = facts_of([condition(code, onset=5)])
+    assert facts["context.crp_explained"] is False
+    assert facts["context.esr_explained"] is False
 
 
 @pytest.mark.parametrize(("days", "explained"), [(180, True), (181, False)])
@@ -184,6 +248,17 @@ def test_a_fracture_counts_for_180_days_even_when_healed(days: int, expected: bo
     assert facts["fracture.unexplained"] is expected
 
 
+def test_a_fracture_counts_by_its_onset_not_by_its_record() -> None:
+    given = [
+        condition(codes.VERTEBRAL_FRACTURE, onset=181, recorded=3),
+        condition(codes.PATHOLOGICAL_FRACTURE, onset=181, recorded=3),
+    ]
+    facts = facts_of(given)
+    assert facts["fracture.vertebral"] is False
+    assert facts["fracture.pathological"] is False
+    assert facts["fracture.unexplained"] is False
+
+
 def test_the_latest_fracture_gives_the_days() -> None:
     given = [condition(codes.VERTEBRAL_FRACTURE, onset=days) for days in (150, 20, 70)]
     assert facts_of(given)["fracture.vertebral_days"] == 20
@@ -206,7 +281,10 @@ def test_a_fracture_without_a_date_is_unknown() -> None:
         ([condition(codes.FALL, onset=50)], False),
         ([condition(codes.FALL, onset=80)], False),
         ([condition(codes.FALL, onset=81)], True),
-        ([condition(codes.FALL, onset=20)], False),
+        ([condition(codes.FALL, onset=49)], True),
+        ([condition(codes.FALL, onset=20)], True),
+        ([observation(codes.FALL, 50, **NO)], True),
+        ([condition(codes.FALL)], True),
     ],
 )
 def test_decision_28_a_fracture_without_trauma_or_osteoporosis(beside: list[Json], unexplained: bool) -> None:
@@ -237,3 +315,17 @@ def test_decision_11_a_site_code_says_so_for_30_days(days: int, expected: bool |
     site = {"cannot-bear-weight": [("https://ehr.example/codes", "NWB")]}
     facts = facts_of([observation("https://ehr.example/codes|NWB", days)], site=site)
     assert facts["exam.cannot_bear_weight"] is expected
+
+
+def test_new_inability_to_bear_weight_counts_by_its_onset() -> None:
+    site = {"cannot-bear-weight": [("https://ehr.example/codes", "NWB")]}
+    code = "https://ehr.example/codes|NWB"
+    facts = facts_of([condition(code, onset=30, recorded=1)], site=site)
+    assert facts["exam.cannot_bear_weight"] is True
+    facts = facts_of([condition(code, onset=31, recorded=1)], site=site)
+    assert facts["exam.cannot_bear_weight"] is None
+
+
+def test_a_stiff_hip_counts_by_its_last_record() -> None:
+    given = [condition(codes.HIP_STIFF, onset=400, recorded=90)]
+    assert facts_of(given)["exam.hip_flexion_restricted"] is True

@@ -1,3 +1,4 @@
+import datetime as dt
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ from hypothesis import strategies as st
 from tests.service.facts import codes
 from tests.service.facts.build import (
     Json,
+    ago,
     condition,
     facts_of,
     lab,
@@ -31,6 +33,13 @@ def degrees(value: float, days: int, unit: str = "Cel", **members: Any) -> Json:
 def test_fever_counts_for_14_days(days: int, fever: bool | None) -> None:
     assert facts_of([condition(codes.FEVER, onset=days, recorded=days)])["context.fever_recent"] is fever
     assert facts_of([degrees(38.5, days)])["context.fever_recent"] is fever
+
+
+@pytest.mark.parametrize(("onset", "fever"), [(14, True), (15, None)])
+def test_fever_counts_by_its_onset_not_by_its_record(onset: int, fever: bool | None) -> None:
+    fact = facts_of([condition(codes.FEVER, onset=onset, recorded=2)]).get("context.fever_recent")
+    assert fact.value is fever
+    assert fact.date == (dt.date.fromisoformat(ago(onset)) if fever else None)
 
 
 @pytest.mark.parametrize(
@@ -98,6 +107,11 @@ def test_fever_denied_beside_an_unclear_temperature_is_unknown() -> None:
 @pytest.mark.parametrize(("days", "loss"), [(180, True), (181, None)])
 def test_weight_loss_coded_counts_for_180_days(days: int, loss: bool | None) -> None:
     assert facts_of([condition(codes.WEIGHT_LOSS, onset=days, recorded=days)])["context.weight_loss"] is loss
+
+
+@pytest.mark.parametrize(("onset", "loss"), [(180, True), (181, None), (182, None)])
+def test_weight_loss_coded_counts_by_its_onset_not_by_its_record(onset: int, loss: bool | None) -> None:
+    assert facts_of([condition(codes.WEIGHT_LOSS, onset=onset, recorded=2)])["context.weight_loss"] is loss
 
 
 def test_trap_weight_loss_advised_is_no_weight_loss() -> None:
@@ -209,6 +223,7 @@ def test_a_denial_holds_unless_the_weights_say_otherwise() -> None:
 @pytest.mark.parametrize(("days", "expected"), [(180, True), (181, None)])
 def test_general_symptoms_count_for_180_days(fact: str, code: str, days: int, expected: bool | None) -> None:
     assert facts_of([condition(code, onset=days, recorded=days)])[fact] is expected
+    assert facts_of([condition(code, onset=400, recorded=days)])[fact] is expected
     assert facts_of([observation(code, 5, **NO)])[fact] is False
     assert facts_of([])[fact] is None
 

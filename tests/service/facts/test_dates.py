@@ -147,6 +147,20 @@ def test_decision_25_partial_dates(text: str, window: int, expected: bool | None
     assert CALENDAR.within(CALENDAR.parse(text), window) is expected
 
 
+@pytest.mark.parametrize("text", ["0001-01-01", "0001", "1753-01-01T00:00:00Z", "1899-12"])
+def test_the_first_day_a_system_can_write_stands_for_none(text: str) -> None:
+    assert CALENDAR.parse(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "dated"), [("2018", "2018"), ("2018-07", "2018-07"), ("2018-02", "2018-02"), ("2018-07-04", "")]
+)
+def test_a_partial_date_is_told_as_precise_as_it_is(text: str, dated: str) -> None:
+    day = CALENDAR.parse(text)
+    assert day is not None
+    assert day.dated == dated
+
+
 def test_no_day_is_in_no_known_window() -> None:
     assert CALENDAR.within(None, 30) is None
 
@@ -159,7 +173,7 @@ def test_any_text_is_read_or_refused(text: str) -> None:
 
 
 @settings(deadline=None)
-@given(st.dates())
+@given(st.dates(min_value=dt.date(1900, 1, 1)))
 def test_a_full_date_comes_back(date: dt.date) -> None:
     day = CALENDAR.parse(date.isoformat())
     assert day is not None

@@ -1,10 +1,19 @@
 import datetime as dt
 
+import msgspec
 import pytest
 
 from rules.engine import FactSet, Source, Span
 from service.facts.dates import Day
-from service.facts.derivation import Derivation, any_of, confirmed, earliest, last_denial, overruled
+from service.facts.derivation import (
+    Derivation,
+    any_of,
+    confirmed,
+    dated,
+    earliest,
+    last_denial,
+    overruled,
+)
 from service.facts.entries import Evidence
 from tests.service.facts import codes
 from tests.service.facts.build import (
@@ -132,11 +141,19 @@ def test_a_finding_within_30_days(given: list[Json], expected: bool | None) -> N
     assert derivation(*given).finding(("fatigue-malaise",), 30)[0] is expected
 
 
-@pytest.mark.parametrize(("onset", "new"), [(30, True), (31, False)])
-def test_a_finding_by_onset_is_old_when_it_began_before_the_window(onset: int, new: bool) -> None:
+@pytest.mark.parametrize(("onset", "inside"), [(30, True), (31, False)])
+def test_a_finding_counts_by_its_onset_whenever_it_was_recorded(onset: int, inside: bool) -> None:
     d = derivation(condition(codes.FATIGUE, onset=onset, recorded=1))
-    assert d.finding(("fatigue-malaise",), 30, by_onset=True)[0] is new
-    assert d.finding(("fatigue-malaise",), 30)[0] is True
+    assert d.finding(("fatigue-malaise",), 30)[0] is (True if inside else None)
+    assert d.finding(("fatigue-malaise",), 30, new=True)[0] is inside
+    assert d.finding(("fatigue-malaise",), 30, recorded=True)[0] is True
+    assert d.finding(("fatigue-malaise",), 30, standing=True)[0] is True
+
+
+@pytest.mark.parametrize(("recorded", "expected"), [(30, False), (31, None)])
+def test_that_a_finding_is_over_was_said_when_it_was_recorded(recorded: int, expected: bool | None) -> None:
+    d = derivation(condition(codes.FATIGUE, onset=400, recorded=recorded, clinical="resolved"))
+    assert d.finding(("fatigue-malaise",), 30)[0] is expected
 
 
 def test_a_finding_may_be_taken_out_by_another_set() -> None:
@@ -152,6 +169,8 @@ def test_a_finding_may_be_taken_out_by_another_set() -> None:
         ([condition(codes.PAGET_DISEASE, clinical="resolved")], {"even_over": True}, True),
         ([condition(codes.PAGET_DISEASE, recorded=30)], {"window": 30}, True),
         ([condition(codes.PAGET_DISEASE, recorded=31)], {"window": 30}, False),
+        ([condition(codes.PAGET_DISEASE, onset=31, recorded=1)], {"window": 30}, False),
+        ([condition(codes.PAGET_DISEASE, onset=30, recorded=90)], {"window": 30}, True),
         ([condition(codes.PAGET_DISEASE, recorded="2026-10")], {"window": 30}, None),
         ([condition(codes.PAGET_DISEASE)], {"window": 30}, None),
         ([observation(codes.PAGET_DISEASE, 5)], {}, False),
@@ -182,6 +201,30 @@ def test_a_diagnosis(given: list[Json], options: dict[str, int], expected: bool 
 )
 def test_any_of_is_kleenes_or(values: tuple[bool | None, ...], expected: bool | None) -> None:
     assert any_of(*values) is expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "days"),
+    [
+        ("problem", 9),
+        ("encounter-diagnosis", 9),
+        ("visit", 4),
+        ("procedure", 4),
+        ("medicine", 4),
+    ],
+)
+def test_a_condition_is_of_its_onset_and_what_was_done_of_its_end(kind: str, days: int) -> None:
+    first, last = (Day(*[TODAY - day] * 3) for day in (9, 4))
+    entry = Evidence(kind, Source("X/1"), frozenset(), (), True, first, last)
+    assert dated(entry) == Day(*[TODAY - days] * 3)
+    assert dated(msgspec.structs.replace(entry, seen=None)) == first
+    assert dated(msgspec.structs.replace(entry, start=None)) == last
+
+
+def test_a_fact_has_the_onset_of_a_condition_for_its_date() -> None:
+    d = derivation(condition(codes.FATIGUE, onset=20, recorded=3))
+    d.put_finding("context.fatigue", d.finding(("fatigue-malaise",), 30))
+    assert d.facts.get("context.fatigue").date == NOW.date() - dt.timedelta(days=20)
 
 
 def test_the_earliest_day_of_those_known() -> None:

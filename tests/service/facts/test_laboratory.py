@@ -161,12 +161,53 @@ def test_decision_22_a_pending_result_beside_an_old_one_is_on_file() -> None:
 
 
 @pytest.mark.parametrize(
-    ("stem", "code"),
-    [("calcium_corrected", codes.CALCIUM_CORRECTED), ("calcium_ionised", codes.CALCIUM_IONISED)],
+    ("name", "code"),
+    [
+        ("labs.calcium_corrected.reported", codes.CALCIUM_CORRECTED),
+        ("labs.calcium_ionised.value", codes.CALCIUM_IONISED),
+    ],
 )
-def test_a_preliminary_calcium_counts_for_the_critical_rule(stem: str, code: str) -> None:
+def test_a_preliminary_calcium_counts_for_the_critical_rule(name: str, code: str) -> None:
     facts = facts_of([lab(code, 2.9, "mmol/L", 1, status="preliminary")])
-    assert facts[f"labs.{stem}.value"] == 2.9
+    assert facts[name] == 2.9
+
+
+def test_a_preliminary_calcium_neither_fires_nor_hides_for_the_other_rules() -> None:
+    final = lab(codes.CALCIUM_CORRECTED, 2.8, "mmol/L", 2)
+    waiting = lab(codes.CALCIUM_CORRECTED, 2.3, "mmol/L", 1, status="preliminary")
+    assert facts_of([final, waiting])["labs.calcium_corrected.value"] == 2.8
+    assert facts_of([waiting])["labs.calcium_corrected.value"] is None
+
+
+def test_a_preliminary_albumin_corrects_for_the_critical_rule_only() -> None:
+    given = [
+        lab(codes.CALCIUM, 3.1, "mmol/L", 1, status="preliminary"),
+        lab(codes.ALBUMIN, 35, "g/L", 1, status="preliminary"),
+    ]
+    facts = facts_of(given)
+    assert facts["labs.calcium_corrected.reported"] == 3.2
+    assert facts["labs.calcium_corrected.value"] is None
+
+
+def test_a_total_calcium_without_albumin_is_a_range() -> None:
+    facts = facts_of([lab(codes.CALCIUM, 14, "mg/dL", 1)])
+    value = facts.get("labs.calcium_corrected.value")
+    assert isinstance(value.value, Span)
+    assert (value.value.low, value.value.high) == (3.093, 3.993)
+    assert value.note == "14 mg/dL (total, no albumin)"
+
+
+def test_a_total_without_albumin_gives_way_to_any_better_result() -> None:
+    given = [lab(codes.CALCIUM_CORRECTED, 3.2, "mmol/L", 3), lab(codes.CALCIUM, 2.4, "mmol/L", 1)]
+    assert facts_of(given)["labs.calcium_corrected.value"] == 3.2
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "note"), [(62, "mg/L", ""), (6.2, "mg/dL", "6.2 mg/dL"), (62, "ug/mL", "")]
+)
+def test_a_converted_value_is_noted_as_it_was_recorded(value: float, unit: str, note: str) -> None:
+    fact = facts_of([lab(codes.CRP, value, unit, 1)]).get("labs.crp.value")
+    assert (fact.value, fact.note) == (62.0, note)
 
 
 # -- what cannot be read -------------------------------------------------------------------------------

@@ -1,3 +1,4 @@
+import datetime as dt
 from typing import Any
 
 import pytest
@@ -45,6 +46,14 @@ def test_decision_2_a_sign_is_new_by_its_onset(fact: str, code: str, window: int
         facts = facts_of([condition(code, onset=days, recorded=1)])
         assert facts[fact] is new
         assert facts["neuro.any_new"] is (True if new else None)
+
+
+def test_a_sign_is_of_the_day_it_began() -> None:
+    """Imaging after it has seen what it means, whenever it was written down (S3)."""
+    facts = facts_of([condition(codes.MUSCLE_WEAKNESS, onset=20, recorded=3)])
+    assert facts.get("neuro.any_new").date == dt.date.fromisoformat(ago(20))
+    assert facts.get("neuro.leg_weakness").date == dt.date.fromisoformat(ago(20))
+    assert facts["neuro.checked_days"] == 3
 
 
 @pytest.mark.parametrize(("fact", "code", "window"), WINDOWS)

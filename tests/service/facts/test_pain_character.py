@@ -1,3 +1,5 @@
+import datetime as dt
+import itertools
 from typing import Any
 
 import pytest
@@ -6,6 +8,7 @@ from rules.engine import Span
 from tests.service.facts import codes
 from tests.service.facts.build import (
     Json,
+    ago,
     answers,
     condition,
     encounter,
@@ -116,6 +119,13 @@ def test_a_pain_without_any_suspicious_trait_is_not_suspicious() -> None:
     assert facts_of([asked, thoracic, score(3, 3)])["pain.suspicious_character"] is False
 
 
+@pytest.mark.parametrize(("recorded", "worse"), [(90, True), (91, None)])
+def test_what_a_pain_is_like_counts_by_its_last_record(recorded: int, worse: bool | None) -> None:
+    site = {"pain-worsening": [("https://ehr.example/codes", "WORSE")]}
+    given = [condition("https://ehr.example/codes|WORSE", onset=400, recorded=recorded)]
+    assert facts_of(given, site=site)["pain.progressive"] is worse
+
+
 # -- getting worse -------------------------------------------------------------------------------------
 
 
@@ -136,6 +146,21 @@ def test_a_score_three_points_higher_within_42_days_is_progress(
     assert facts_of([score(*then), score(*first)])["pain.progressive"] is worse
 
 
+@pytest.mark.parametrize("order", list(itertools.permutations([score(3, 12), score(6, 4), score(4, 4)])))
+def test_decision_24_of_the_scores_of_the_last_day_the_worst_counts(order: tuple[Json, ...]) -> None:
+    assert facts_of(order)["pain.progressive"] is True
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations([score(2, 12), score(6, 12), score(5, 4)])))
+def test_decision_24_of_the_scores_of_an_earlier_day_the_lowest_counts(order: tuple[Json, ...]) -> None:
+    assert facts_of(order)["pain.progressive"] is True
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations([score(2, 4), score(6, 4)])))
+def test_two_scores_of_one_day_are_no_rise(order: tuple[Json, ...]) -> None:
+    assert facts_of(order)["pain.progressive"] is None
+
+
 @pytest.mark.parametrize(
     ("days", "worse"), [((1, 9, 30), True), ((1, 9, 31), None), ((1, 9, 9), None), ((1, 9), None)]
 )
@@ -153,6 +178,24 @@ def test_decision_27_a_visit_and_its_diagnosis_are_one_day() -> None:
         encounter(9, reason=[codes.LOW_BACK_PAIN]),
     ]
     assert facts_of(given)["pain.progressive"] is None
+
+
+@pytest.mark.parametrize("category", ["problem-list-item", "encounter-diagnosis"])
+def test_decision_27_one_pain_written_down_on_three_days_is_one_day(category: str) -> None:
+    given = [
+        condition(codes.LOW_BACK_PAIN, onset=20, recorded=days, category=category) for days in (20, 9, 1)
+    ]
+    assert facts_of(given)["pain.progressive"] is None
+
+
+@pytest.mark.parametrize(("days", "worse"), [((27, 28, 29), True), ((29, 30, 31), None)])
+def test_decision_27_three_onsets_count_though_recorded_on_one_day(
+    days: tuple[int, ...], worse: bool | None
+) -> None:
+    given = [condition(codes.LOW_BACK_PAIN, onset=when, recorded=1) for when in days]
+    fact = facts_of(given).get("pain.progressive")
+    assert fact.value is worse
+    assert fact.date == (dt.date.fromisoformat(ago(min(days))) if worse else None)
 
 
 def test_decision_27_observations_are_no_visits() -> None:

@@ -15,14 +15,15 @@ from tests.service.facts.build import NOW, ago, condition, facts_of, observation
         ("1960-11-24", 66),
         ("1960-11-25", 66),
         ("1960-11-26", 65),
-        ("1960", 65),
-        ("1960-11", 65),
+        ("1960", 66),
+        ("1960-11", 66),
+        ("1960-12", 65),
         ("1960-10", 66),
         ("2008-02-29", 18),
         ("2026-11-25", 0),
     ],
 )
-def test_age_counts_completed_years_and_makes_no_one_older(born: str, age: int) -> None:
+def test_age_counts_completed_years_a_partial_date_by_its_middle(born: str, age: int) -> None:
     assert facts_of([patient(birthDate=born)])["person.age"] == age
 
 
@@ -82,6 +83,7 @@ def test_death_is_read_in_both_forms(members: dict[str, Any], deceased: bool) ->
 @pytest.mark.parametrize(("days", "pregnant"), [(279, True), (280, True), (281, False)])
 def test_pregnancy_counts_for_280_days(days: int, pregnant: bool) -> None:
     assert facts_of([condition(codes.PREGNANT, recorded=days)])["person.pregnant"] is pregnant
+    assert facts_of([condition(codes.PREGNANT, onset=days, recorded=2)])["person.pregnant"] is pregnant
 
 
 @pytest.mark.parametrize("ended", [{"clinical": "resolved"}, {"clinical": None, "abatementDateTime": ago(5)}])

@@ -32,9 +32,9 @@ def test_a_result_is_read_with_its_limits_and_flag() -> None:
     assert not read.pending
 
 
-def test_a_result_without_a_number_has_no_raw_text() -> None:
+def test_a_result_without_a_number_keeps_its_text() -> None:
     read = result("crp", observation(codes.CRP, 3, valueString="see comment"))
-    assert (read.value, read.raw, read.low, read.high, read.flag) == (None, "", None, None, "")
+    assert (read.value, read.raw, read.low, read.high, read.flag) == (None, "see comment", None, None, "")
     assert read.reason == "text, not a number"
     assert read.above is None
     assert read.below is None
@@ -95,11 +95,11 @@ def test_a_corrected_calcium_keeps_what_was_measured() -> None:
     assert asked == [total.day.mid]
 
 
-def test_a_calcium_without_an_albumin_is_not_corrected() -> None:
+def test_a_calcium_without_an_albumin_is_what_any_albumin_leaves() -> None:
     total = result("calcium-total", lab(codes.CALCIUM, 2.6, "mmol/L", 3))
     corrected = Corrected(total, lambda day: None)
-    assert corrected.value is None
-    assert "albumin" in corrected.reason
+    assert corrected.value == Span(2.2, 3.1, 2.6)
+    assert corrected.recorded == "2.6 mmol/L (total, no albumin)"
 
 
 def test_a_calcium_with_a_comparator_is_not_corrected() -> None:

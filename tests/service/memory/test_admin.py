@@ -1,16 +1,19 @@
 """The admin API: off without a token, closed to everyone else's, decisions looked up, switches thrown."""
 
+import copy
 from collections.abc import AsyncIterator
 from typing import Any
 from uuid import uuid4
 
 import httpx
+import msgspec
 import orjson
 import pytest
 import pytest_asyncio
 
 from service.errors import Unauthorised
 from service.memory.admin import authorise
+from service.memory.rows import SwitchRow
 from service.memory.store import StoreFailed
 from service.settings import Settings
 from tests.service.facts.build import PATIENT
@@ -95,24 +98,108 @@ async def test_a_switch_works_at_once_and_until_it_is_taken_back(worker: Site) -
 
 
 @pytest.mark.parametrize(
-    "changes",
+    ("changes", "named"),
     [
-        {"kind": "planet"},
-        {"who": ""},
-        {"why": ""},
-        {"who": "x" * 201},
-        {"target": ""},
-        {"kind": "service"},
-        {"more": 1},
-        {"off": "yes"},
+        ({"kind": "planet"}, ""),
+        ({"who": ""}, ": who."),
+        ({"who": None}, ""),
+        ({"who": ...}, ": who."),
+        ({"why": ""}, ": why."),
+        ({"who": ..., "why": ...}, ": who, why."),
+        ({"who": "x" * 201}, ": who."),
+        ({"target": ""}, ": target."),
+        ({"kind": "service"}, ": target."),
+        ({"more": 1}, ""),
+        ({"off": "yes"}, ""),
+        ({"off": ...}, ""),
     ],
 )
-async def test_a_switch_without_who_why_or_target_is_refused(worker: Site, changes: dict[str, Any]) -> None:
-    body = orjson.dumps({**SWITCH, **changes})
-    reply = await ask(worker, "POST", "/admin/switches", content=body)
+async def test_a_switch_without_who_why_or_target_is_refused(
+    worker: Site, changes: dict[str, Any], named: str
+) -> None:
+    given = {name: value for name, value in {**SWITCH, **changes}.items() if value is not ...}
+    reply = await ask(worker, "POST", "/admin/switches", content=orjson.dumps(given))
     assert reply.status_code == 400
+    (issue,) = reply.json()["issue"]
+    assert issue["details"]["coding"][0]["code"] == "switch-invalid"
+    assert issue["details"]["text"].endswith(named or " cannot be used.")
+    assert "hookInstance" not in reply.text
     worker.desk.memory.start()
     assert worker.desk.memory.store.switches() == []
+
+
+@pytest.mark.parametrize(("content", "byte"), [(b"{", 1), (b'{"kind": "\xff"}', 10), (b"", 0)])
+async def test_a_body_that_is_no_json_is_no_switch(worker: Site, content: bytes, byte: int) -> None:
+    reply = await ask(worker, "POST", "/admin/switches", content=content)
+    assert reply.status_code == 400
+    (issue,) = reply.json()["issue"]
+    assert issue["details"]["coding"][0]["code"] == "body-not-json"
+    assert issue["details"]["text"].endswith(f"byte {byte}.")
+
+
+async def test_who_and_why_are_recorded_without_blanks(worker: Site) -> None:
+    body = {**SWITCH, "who": " J. Smith\n", "why": " x ", "target": f" {NEW_BACK} "}
+    assert (await ask(worker, "POST", "/admin/switches", json=body)).status_code == 200
+    (row,) = worker.desk.memory.store.switches()
+    assert (row.target, row.who, row.why) == (NEW_BACK, "J. Smith", "x")
+
+
+@pytest.mark.parametrize("off", [True, False])
+@pytest.mark.parametrize(
+    ("kind", "target", "near"),
+    [
+        ("rule", f"{NEW_BACK}s", NEW_BACK),
+        ("rule", "qqq", ""),
+        ("module", "critcal", "critical"),
+        ("module", "surgery", "critical, standard"),
+        ("client", "north", "anonymous"),
+    ],
+)
+async def test_a_switch_for_what_is_not_there_is_refused(
+    worker: Site, kind: str, target: str, near: str, off: bool
+) -> None:
+    body = {**SWITCH, "kind": kind, "target": target, "off": off}
+    reply = await ask(worker, "POST", "/admin/switches", json=body)
+    assert reply.status_code == 422
+    (issue,) = reply.json()["issue"]
+    assert issue["details"]["coding"][0]["code"] == "switch-target-unknown"
+    _, _, names = issue["diagnostics"].partition("Names like it: ")
+    assert names.startswith(near)
+    assert bool(names) is bool(near)
+    assert worker.desk.memory.store.switches() == []
+    assert not any("Switched off" in told for told in (await worker.client.get("/readyz")).json()["warnings"])
+
+
+async def test_what_later_rules_bring_can_be_switched_off_before_and_back_on(worker: Site) -> None:
+    body = {**SWITCH, "target": "rule-of-tomorrow"}
+    reply = await ask(worker, "POST", "/admin/switches", json={**body, "unknown": True})
+    assert [(row["target"], row["known"]) for row in reply.json()] == [("rule-of-tomorrow", False)]
+    warnings = (await worker.client.get("/readyz")).json()["warnings"]
+    assert "Switched off, but not known here, so nothing is silenced: rule rule-of-tomorrow." in warnings
+    # What is off is known by that alone, and a misspelt name of it is not.
+    wrong = await ask(
+        worker, "POST", "/admin/switches", json={**body, "off": False, "target": "rule-of-today"}
+    )
+    assert wrong.json()["issue"][0]["diagnostics"].endswith("Names like it: rule-of-tomorrow.")
+    back = await ask(worker, "POST", "/admin/switches", json={**body, "off": False})
+    assert (back.status_code, back.json()) == (200, [])
+
+
+async def test_what_another_worker_has_just_switched_off_can_be_taken_back(worker: Site) -> None:
+    worker.desk.memory.start()
+    worker.desk.memory.store.add_switch(SwitchRow(1.0, "rule", "rule-of-tomorrow", 1, "J. Smith", "x"))
+    body = {**SWITCH, "target": "rule-of-tomorrow", "off": False}
+    assert (await ask(worker, "POST", "/admin/switches", json=body)).status_code == 200
+
+
+async def test_new_rules_are_new_targets(worker: Site) -> None:
+    rules = worker.desk.knowledge.bundle
+    fewer = copy.copy(rules)
+    fewer.programs = {name: program for name, program in rules.programs.items() if name != NEW_BACK}
+    relief = worker.desk.with_knowledge(msgspec.structs.replace(worker.desk.knowledge, bundle=fewer))
+    assert worker.desk.memory.switches.knows("rule", NEW_BACK)
+    relief.takes_over(0.0)
+    assert not worker.desk.memory.switches.knows("rule", NEW_BACK)
 
 
 # -- a proxy that people sign in to ------------------------------------------------------------------

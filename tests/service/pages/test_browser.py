@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page
 
+from hooks import REGISTRY
 from tests.service.pages import picture
-from tests.service.pages.test_playground import ESR, record, yaml_of
+from tests.service.pages.test_playground import CORD, ESR, record, yaml_of
 from tests.service.pages.test_site import PAGES
 
 WIDTHS = (1280, 320)
@@ -115,6 +116,95 @@ def test_a_rule_is_edited_and_its_problem_found(page: Page, address: str) -> Non
     page.get_by_role("button", name="Run").click()
     assert "17 of 33 pass" in page.locator(".edited").inner_text()
     assert page.get_by_role("article").count() == 0
+
+
+def other_rule(page: Page, address: str, text: str = "") -> None:
+    """The playground with the text of one rule, changed where `text` is given, and another one chosen."""
+    page.goto(f"{address}/playground?patient=demo-esr&rule={ESR}")
+    if text:
+        page.locator("#text").fill(text)
+    page.locator("#rule").select_option(CORD)
+
+
+def test_the_text_of_a_rule_is_loaded_as_the_rule_is_chosen(page: Page, address: str) -> None:
+    other_rule(page, address)
+    page.get_by_text(f"The text below is that of {CORD}.").wait_for()
+    assert page.locator("#text").input_value().strip() == yaml_of(CORD).strip()
+    page.get_by_role("button", name="Try this text").click()
+    assert page.get_by_role("alert").count() == 0
+    assert page.get_by_role("article").count() == 1
+
+
+def test_changes_are_loaded_over_only_when_their_author_agrees(page: Page, address: str) -> None:
+    text = yaml_of(ESR) + "# mine\n"
+    page.once("dialog", lambda dialog: dialog.dismiss())
+    other_rule(page, address, text)
+    assert page.locator("#rule").input_value() == ESR
+    assert page.locator("#text").input_value() == text
+    page.once("dialog", lambda dialog: dialog.accept())
+    page.locator("#rule").select_option(CORD)
+    page.get_by_text(f"The text below is that of {CORD}.").wait_for()
+    assert "# mine" not in page.locator("#text").input_value()
+
+
+def test_without_script_the_text_of_a_rule_is_loaded_by_its_button(chromium: Browser, address: str) -> None:
+    page = chromium.new_page(java_script_enabled=False)
+    other_rule(page, address)
+    page.get_by_role("button", name="Run").click()
+    assert page.get_by_role("alert").count() == 0
+    assert f"id: {CORD}" in page.locator("#text").input_value()
+    other_rule(page, address, yaml_of(ESR) + "# mine\n")
+    page.get_by_role("button", name="Run").click()
+    assert "Press Load its text" in page.get_by_role("alert").inner_text()
+    assert "# mine" in page.locator("#text").input_value()
+    page.get_by_role("button", name="Load its text").click()
+    assert f"id: {CORD}" in page.locator("#text").input_value()
+    assert page.get_by_role("alert").count() == 0
+    page.close()
+
+
+def test_changes_that_a_refusal_kept_run_with_their_own_rule_again(page: Page, address: str) -> None:
+    """A page whose text is of another rule than the chosen one, as the refusal without script leaves it."""
+    text = yaml_of(ESR) + "# mine\n"
+    page.goto(f"{address}/playground?patient=demo-esr&rule={ESR}")
+    page.locator("#text").fill(text)
+    page.evaluate("rule => { document.getElementById('rule').value = rule }", CORD)
+    page.get_by_role("button", name="Run").click()
+    assert "Press Load its text" in page.get_by_role("alert").inner_text()
+    page.locator("#rule").select_option(ESR)
+    assert page.locator("#text").input_value() == text
+    page.get_by_role("button", name="Run").click()
+    assert f"Run with your text of {ESR}" in page.locator(".edited").inner_text()
+
+
+@pytest.mark.parametrize("hook", REGISTRY)
+def test_every_hook_runs_in_the_page(page: Page, address: str, hook: str) -> None:
+    page.goto(f"{address}/playground")
+    page.get_by_label("Made-up patient").select_option("demo-cord")
+    page.get_by_label("Hook", exact=True).select_option(hook)
+    page.get_by_role("button", name="Run").click()
+    page.get_by_role("heading", name=f"1 card at {hook}", exact=True).wait_for()
+
+
+@pytest.mark.parametrize("width", [360, 320])
+def test_a_telephone_shows_the_way_to_the_form_first(page: Page, address: str, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 640})
+    page.goto(f"{address}/playground?patient=demo-cord")
+    places = page.evaluate("[...document.querySelectorAll('.top li')].map((one) => one.offsetTop)")
+    assert len(places) == 5
+    assert len(set(places)) == 1, "the navigation takes one line"
+    link = page.get_by_role("link", name="Change and run again")
+    assert link.bounding_box()["y"] < 640  # type: ignore[index]
+    link.click()
+    assert page.get_by_role("heading", name="Change and run again").is_visible()
+    assert abs(page.evaluate("document.getElementById('change').getBoundingClientRect().top")) < 40
+
+
+def test_a_wide_screen_has_the_form_beside_the_result(page: Page, address: str) -> None:
+    page.set_viewport_size({"width": 1280, "height": 800})
+    page.goto(f"{address}/playground?patient=demo-cord")
+    assert not page.get_by_role("link", name="Change and run again").is_visible()
+    assert page.get_by_role("heading", name="Change and run again").bounding_box()["y"] < 800  # type: ignore[index]
 
 
 def test_the_picture_of_the_readme_can_be_taken(chromium: Browser, address: str, tmp_path: Path) -> None:

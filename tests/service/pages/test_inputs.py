@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
+from hooks import REGISTRY
 from service.answering import POLICY_FACTS
-from service.bodies import InputRefused
-from service.pages.inputs import Input, body_of, read_input
+from service.bodies import InputRefused, opened, prefetched
+from service.pages.inputs import HOOKS, Input, body_of, read_input
 from service.queries import plan
 from tests.service.facts.build import NOW
 from tests.service.pages.visits import bundled
@@ -88,6 +89,43 @@ def test_a_draft_order_makes_an_order_hook_of_a_chart_view() -> None:
     assert body(patient="demo-cord", order="esr-crp", hook="order-sign")["hook"] == "order-sign"
 
 
+def test_every_hook_is_about_something() -> None:
+    """A context that is valid and empty would show what a hook does when nothing happens."""
+    assert HOOKS == tuple(REGISTRY)
+    contexts = {hook: body(patient="demo-cord", hook=hook)["context"] for hook in HOOKS}
+    assert contexts["encounter-start"]["encounterId"] == "playground"
+    assert contexts["encounter-discharge"]["encounterId"] == "playground"
+    assert contexts["order-dispatch"]["dispatchedOrders"] == ["ServiceRequest/playground"]
+    assert contexts["order-dispatch"]["performer"] == "Practitioner/performer"
+    (booked,) = opened(contexts["appointment-book"]["appointments"])
+    assert (booked["resourceType"], booked["status"]) == ("Appointment", "proposed")
+    assert booked["participant"][0]["actor"] == {"reference": "Patient/demo-cord"}
+    (problem,) = opened(contexts["problem-list-item-create"]["conditions"])
+    days = [one["onsetDateTime"] for one in prefetched(body(patient="demo-cord"), "Condition")]
+    assert problem["onsetDateTime"] == max(days)
+
+
+def test_what_the_record_has_goes_before_what_is_made_up() -> None:
+    encounter = {"resourceType": "Encounter", "id": "e1"}
+    order = {"resourceType": "ServiceRequest", "id": "s1", "status": "active"}
+    data = bundle_text(PATIENT, encounter, order)
+    assert body(data=data, hook="encounter-start")["context"]["encounterId"] == "e1"
+    assert body(data=data, hook="order-dispatch")["context"]["dispatchedOrders"] == ["ServiceRequest/s1"]
+    given = {"patientId": "p1", "appointments": json.loads(bundle_text({"resourceType": "Appointment"}))}
+    made = body(data=json.dumps({"hook": "appointment-book", "context": given}), hook="appointment-book")
+    assert opened(made["context"]["appointments"]) == [{"resourceType": "Appointment"}]
+
+
+@pytest.mark.parametrize("hook", [hook for hook in HOOKS if not hook.startswith("order-s")])
+def test_a_draft_order_is_never_put_where_orders_are_not(hook: str) -> None:
+    made = body(patient="demo-cord", order="esr-crp", hook=hook)
+    assert made["hook"] == "order-select"
+    assert len(opened(made["context"]["draftOrders"])) == 2
+    for field in ("appointments", "conditions"):
+        kinds = {one["resourceType"] for one in opened(made["context"].get(field))}
+        assert "ServiceRequest" not in kinds
+
+
 def test_what_is_pasted_goes_before_the_patient_and_a_file_before_that() -> None:
     pasted, file = bundle_text(PATIENT), bundle_text({**PATIENT, "id": "p2"})
     assert body(patient="demo-cord", data=pasted)["context"]["patientId"] == "p1"
@@ -108,7 +146,7 @@ def test_what_is_pasted_goes_before_the_patient_and_a_file_before_that() -> None
         ({"data": bundle_text({"resourceType": "Patient"})}, "no Patient"),
         ({"data": bundle_text(PATIENT, {**PATIENT, "id": "p2"})}, "more than one"),
         ({"patient": "nobody"}, "no such patient"),
-        ({"patient": "demo-cord", "hook": "order-dispatch"}, "none of"),
+        ({"patient": "demo-cord", "hook": "order-made"}, "none of"),
         ({"patient": "demo-cord", "order": "leeches"}, "no such order"),
     ],
 )

@@ -11,17 +11,18 @@ from typing import Any
 import httpx
 import pytest
 
+from hooks import REGISTRY
 from rules.engine import bundled_root
 from service import demo
 from service.app import create_app
 from service.desk import Desk
-from service.pages.inputs import HOOKS
 from service.pages.playground import PROFILES
 from service.settings import Settings
 from tests.service.facts.build import bundle
 from tests.service.pages.visits import Seen, bundled, form, visitor
 
 ESR = "esr-crp-markedly-raised-persistent-pain"
+CORD = "mscc-cancer-neuro-signs"
 CANARY = "Zzyzx-Canary"
 
 
@@ -116,10 +117,11 @@ async def test_a_pasted_bundle_and_an_uploaded_one_give_the_same_card() -> None:
     assert '"hookInstance"' not in pasted.text
 
 
-@pytest.mark.parametrize("hook", HOOKS)
+@pytest.mark.parametrize("hook", REGISTRY)
 async def test_a_patient_can_be_tried_at_every_hook(hook: str) -> None:
-    page = Seen(await posted(patient="demo-cord", hook=hook))
-    assert f"1 card at {hook}" in page.text
+    answer = await posted(patient="demo-cord", hook=hook)
+    assert answer.status_code == 200
+    assert f"1 card at {hook}" in Seen(answer).text
 
 
 async def test_a_draft_order_is_ordered() -> None:
@@ -188,6 +190,31 @@ async def test_a_rules_text_is_loaded() -> None:
     assert unchanged.tags.count("article") == 1
     loaded = Seen(await posted(rule=ESR, load="1", text="of another rule"))
     assert f"id: {ESR}" in loaded.text
+
+
+async def test_the_unchanged_text_of_another_rule_gives_way() -> None:
+    """Without script a rule is chosen and run, and the text of the one before still stands there."""
+    answer = await posted(patient="demo-esr", rule=CORD, text=yaml_of(ESR).replace("\n", "\r\n"))
+    page = Seen(answer)
+    assert answer.status_code == 200
+    assert page.tags.count("article") == 1
+    assert f"id: {CORD}" in page.text
+    assert f"id: {ESR}" not in page.text
+    assert "data-changed" not in answer.text
+
+
+async def test_the_changed_text_of_another_rule_is_kept_and_told() -> None:
+    text = yaml_of(ESR).replace("{value: 50.0,", "{value: 80.0,", 1)
+    answer = await posted(patient="demo-esr", rule=CORD, text=text)
+    page = Seen(answer)
+    assert answer.status_code == 400
+    assert page.values("div", "role") == ["alert"]
+    assert (
+        f"The text is that of {ESR}, with your changes. Press Load its text for that of {CORD}" in page.text
+    )
+    assert "is not the folder's name" not in page.text
+    assert "value: 80.0" in page.text
+    assert "data-changed" in answer.text
 
 
 async def test_an_edited_rule_runs_and_its_cases_with_it() -> None:
@@ -364,6 +391,13 @@ async def test_a_patient_of_a_listed_server_is_read_as_for_a_call() -> None:
     assert "fetched, 1 resource" in page.text
     assert fhir.base in page.values("input", "value")
     assert not any("authorization" in one.headers for one in fhir.seen)
+
+
+@pytest.mark.parametrize("hook", REGISTRY)
+async def test_a_patient_of_a_server_can_be_tried_at_every_hook(hook: str) -> None:
+    answer, page = await fetched(Fhir(), hook=hook)
+    assert answer.status_code == 200
+    assert f" at {hook}" in page.text
 
 
 async def test_a_listed_server_is_offered_and_without_one_the_page_says_how() -> None:

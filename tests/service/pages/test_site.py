@@ -60,6 +60,7 @@ async def test_every_way_from_a_page_leads_somewhere() -> None:
             page = Seen(await client.get(path))
             relative = [link.partition("#")[0] for link in (*page.links, *page.loads) if link[:1] == "."]
             ways |= {str(base.join(path).join(link)) for link in relative}
+        assert len(ways) > len(PAGES)
         for way in sorted(ways):
             assert (await client.get(way)).status_code == 200, way
 

@@ -78,6 +78,15 @@ async def test_it_says_what_readyz_says() -> None:
     assert all(line in page.text for line in ready["warnings"])
 
 
+async def test_without_a_site_file_one_line_says_that_contacts_have_no_number() -> None:
+    async with visitor() as client:
+        page = await status(client)
+        (line,) = (await client.get("/readyz")).json()["warnings"]
+    assert line.startswith("no site file: R055: warning: contacts have no number")
+    assert {"mscc", "spinal"} <= set(line.rpartition(": ")[2].split(", "))
+    assert "Site file none" in page.text
+
+
 @pytest.mark.parametrize("kept", [True, False])
 async def test_calls_are_counted_by_client_and_hook(tmp_path: Path, kept: bool) -> None:
     async with visitor(settings(tmp_path) if kept else LOCAL) as client:

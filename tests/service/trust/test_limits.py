@@ -10,6 +10,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Receive, Scope, Send
+from structlog.testing import capture_logs
 
 from service.errors import BodyTooLarge, Overloaded, RateLimited, answer
 from service.trust.clients import CallLimits, Client
@@ -73,6 +74,12 @@ async def test_a_longer_content_length_is_refused_before_anything_is_read(length
     assert sent.status_code == 413
     assert sent.headers["content-type"] == "application/fhir+json"
     assert sent.headers["connection"] == "close"
+
+
+async def test_a_refusal_before_anything_is_read_is_logged() -> None:
+    with capture_logs() as lines:
+        await _post("/_ignores", b"never read", content_length="11")
+    assert lines == [{"event": "refused", "log_level": "info", "code": "body-too-large", "status": 413}]
 
 
 async def test_an_answer_already_begun_is_not_begun_again() -> None:

@@ -27,6 +27,13 @@ def _corpus(shared: Path, name: str) -> dict[str, Any]:
     return loaded
 
 
+def _tokens(shared: Path) -> list[Sent]:
+    """What the sandbox sent with each call."""
+    found: list[Sent] = _corpus(shared, "sandbox")["tokens"]
+    assert len(found) > 10
+    return found
+
+
 def _kind(path: str) -> Kind:
     if path.endswith("/feedback"):
         return "feedback"
@@ -48,9 +55,7 @@ async def _identify(gate: Gate, sent: Sent, now: datetime) -> str:
 
 async def test_every_token_the_sandbox_sent_is_taken_once(shared: Path) -> None:
     gate = open_gate(TEST)
-    tokens = _corpus(shared, "sandbox")["tokens"]
-    assert len(tokens) > 10
-    for sent in tokens:
+    for sent in _tokens(shared):
         assert await _identify(gate, sent, _sent_at(sent, -0.5)) == "cds-hooks-sandbox"
         with pytest.raises(Unauthorised):
             await _identify(gate, sent, _sent_at(sent))
@@ -60,7 +65,7 @@ async def test_every_token_the_sandbox_sent_is_taken_once(shared: Path) -> None:
 
 async def test_the_sandboxs_tokens_expire_and_fit_no_other_endpoint(shared: Path) -> None:
     gate = open_gate(TEST)
-    for sent in _corpus(shared, "sandbox")["tokens"]:
+    for sent in _tokens(shared):
         with pytest.raises(Unauthorised):
             await _identify(gate, sent, _sent_at(sent, 360))
         with pytest.raises(Unauthorised):
@@ -72,7 +77,7 @@ async def test_without_the_setting_the_sandbox_is_a_stranger(shared: Path, tmp_p
     file = tmp_path / "clients.yaml"
     file.write_text("clients: [{id: a, mtls_subject: CN=a}]")
     gate = open_gate(TrustOptions(public_url=BASE, production=False, clients_file=file))
-    sent = _corpus(shared, "sandbox")["tokens"][0]
+    sent = _tokens(shared)[0]
     with pytest.raises(Unauthorised) as caught:
         await _identify(gate, sent, _sent_at(sent))
     assert caught.value.reason == "issuer-not-listed"

@@ -19,7 +19,7 @@ from service.app import create_app
 from service.desk import Desk
 from service.logs import FIELDS, configure
 from service.settings import Settings
-from tests.service.calls import bundled_knowledge, call_body
+from tests.service.calls import INSTANCE, bundled_knowledge, call_body
 from tests.service.facts.build import patient
 from tests.service.trust.signing import ISSUER, JKU, PUBLIC_URL, SERVICE_PATH, claims, jwks, signed
 
@@ -64,7 +64,7 @@ async def post(desk: Desk, log: BytesIO, compact: bytes, **members: Any) -> tupl
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=PUBLIC_URL) as client:
         answer = await client.post(
             SERVICE_PATH,
-            json=call_body({"patient": patient(), "conditions": None}, **members),
+            json={**call_body({"patient": patient(), "conditions": None}), **members},
             headers=headers,
         )
     text = log.getvalue()
@@ -86,6 +86,19 @@ async def test_so_it_does_of_a_refused_one_with_the_reason(desk: Desk, log: Byte
     assert (line["event"], line["reason"]) == ("refused", "issuer-not-listed")
     assert (line["issuer"], line["jti"]) == ("https://evil.example/r4", JTI)
     assert not {"tenant", "client", "sub", "aud", "dropped"} & line.keys()
+
+
+async def test_so_it_does_of_a_sound_one_whose_call_is_refused(desk: Desk, log: BytesIO) -> None:
+    status, (line,) = await post(desk, log, token(), prefetch={})
+    assert status == 412
+    assert (line["event"], line["code"]) == ("refused", "data-unavailable")
+    assert line["reasons"] == ["no-fhir-server"]
+    assert (line["client"], line["hook"], line["request_id"]) == ("ehr", "patient-view", INSTANCE)
+    assert (line["issuer"], line["tenant"], line["jti"]) == (ISSUER, "t-1", JTI)
+    assert not {"sub", "aud", "dropped"} & line.keys()
+    text = desk.metrics.render().decode()
+    labels = 'client="ehr",hook="patient-view",outcome="data-unavailable"'
+    assert f"tocsin_hook_requests_total{{{labels}}} 1.0" in text
 
 
 async def test_text_in_a_claim_of_a_stranger_is_dropped(desk: Desk, log: BytesIO) -> None:
