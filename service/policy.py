@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from rules.engine import Bundle, Decision, FactSet, KeyImaging, Outcome, Reason, Rule, Urgency, severity
+from service.facts.imaging import MODALITIES
 
 __all__ = [
     "MAX_CARDS",
@@ -175,11 +176,21 @@ def _referred(rule: Rule, facts: FactSet, today: dt.date) -> Reason | None:
 def _ordered(rule: Rule, facts: FactSet, today: dt.date) -> Reason | None:
     if "S4" not in rule.suppression or rule.urgency == "critical":
         return None
-    keys = set(rule.key_orders)
+    keys = set(rule.key_orders) - _elsewhere(rule, facts)
     for name, where in (("orders.active", "already active"), ("orders.draft", "being entered now")):
         if keys.intersection(facts[name] or ()):
             return Reason("S4", f"The key order is {where}", sources=facts.get(name).sources)
     return None
+
+
+def _elsewhere(rule: Rule, facts: FactSet) -> set[str]:
+    """Key orders of imaging that cover none of the rule's pains: a hip's MRI is no answer for the back."""
+    painful = frozenset[str]().union(*(area for _, area in _areas(rule, facts)))
+    return {
+        name
+        for name in rule.key_orders
+        if painful and name in MODALITIES and painful.isdisjoint(MODALITIES[name][1])
+    }
 
 
 def _imaged(rule: Rule, facts: FactSet, today: dt.date) -> Reason | None:
@@ -232,7 +243,7 @@ def _areas(rule: Rule, facts: FactSet) -> list[tuple[str, frozenset[str]]]:
     whose code names no bone, needs an examination of the whole body.
     """
     keys = frozenset(rule.key_imaging.regions if rule.key_imaging is not None else ())
-    one_place = keys.isdisjoint(_LUMBAR | _THORACIC)
+    one_place = bool(keys) and keys.isdisjoint(_LUMBAR | _THORACIC)
     areas: list[tuple[str, frozenset[str]]] = []
     if rule.region in ("back", "both") and facts["pain.back.current"]:
         areas += [("back", keys if one_place else part) for part in _painful_spine(facts)]
@@ -268,13 +279,17 @@ def _newest(
         and keys.intersection(study["regions"])
         and study.get(f"since_{pain}")
         and study["days"] <= limit
+        and not study.get("pending")
         and not _since(facts, "neuro.any_new", today, study["days"])
         and not _since(facts, "pain.progressive", today, study["days"])
     ]
     if not usable:
         return None
     newest: Mapping[str, Any] = min(usable, key=lambda study: study["days"])
-    return newest if newest.get("result") in (*_CLEAN, None) else None
+    if newest.get("result") in _CLEAN:
+        return newest
+    # What an earlier examination found is not gone because a later one has no result yet.
+    return newest if all(study.get("result") in (*_CLEAN, None) for study in usable) else None
 
 
 def _since(facts: FactSet, name: str, today: dt.date, days: int) -> bool:

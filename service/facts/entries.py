@@ -58,12 +58,16 @@ class Order(msgspec.Struct, gc=False):
 
 
 class Imaging(msgspec.Struct, gc=False):
-    """An imaging report, study or procedure: value sets of what was done, and of each thing it concluded."""
+    """An imaging report, study or procedure: value sets of what was done, and of each thing it concluded.
+
+    `pending` is a report that is not final; a study or procedure is neither.
+    """
 
     source: Source
     sets: frozenset[str]
     day: Day
     final: bool
+    pending: bool
     conclusions: tuple[frozenset[str], ...]
     coded: bool
     encounter: str

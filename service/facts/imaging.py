@@ -82,7 +82,9 @@ _RANK = {
 
 
 class Study(msgspec.Struct):
-    """One examination: a report, its study and its procedure of one kind and day."""
+    """One examination: a report, its study and its procedure of one kind and day. While `pending` its result
+    is one that a preliminary report gives, and a grave one.
+    """
 
     modality: str
     regions: tuple[str, ...]
@@ -90,6 +92,7 @@ class Study(msgspec.Struct):
     source: Source
     result: str = UNKNOWN
     final: bool = False
+    pending: bool = False
 
 
 def derive(d: Derivation) -> None:
@@ -120,11 +123,17 @@ def _merged(d: Derivation) -> list[Study]:
 
 
 def _conclude(d: Derivation, study: Study, item: Imaging) -> None:
-    if not item.final:
+    if not item.final and not item.pending:
         return
-    study.final = True
     found = item.conclusions if item.coded else (*item.conclusions, *_written_at(d, item))
     result = min((_says(sets) for sets in found), key=_RANK.__getitem__, default=UNKNOWN)
+    if item.pending and (study.final or result not in SUSPICIOUS):
+        study.pending = not study.final
+        return
+    if item.final and study.pending:
+        # What is final takes the place of what was preliminary.
+        study.result, study.pending = UNKNOWN, False
+    study.final, study.pending = study.final or item.final, item.pending
     if _RANK[result] < _RANK[study.result]:
         study.result = result
         study.source = item.source
@@ -164,6 +173,7 @@ def _as_record(d: Derivation, study: Study, onsets: dict[str, Day]) -> dict[str,
             f"since_{region}": study.day.mid >= onsets[region].mid if region in onsets else None
             for region in _PAINS
         },
+        "pending": study.pending,
         # Left out, and so unknown to every rule: nobody knows what an uncoded report says.
         **({} if study.result == UNKNOWN else {"result": study.result}),
     }
@@ -171,14 +181,14 @@ def _as_record(d: Derivation, study: Study, onsets: dict[str, Day]) -> dict[str,
 
 def _suspicious(d: Derivation, studies: list[Study]) -> None:
     recent = [s for s in studies if d.calendar.today - s.day.mid <= SUSPICIOUS_DAYS and s.modality != "dxa"]
-    waiting = [s for s in recent if s.result in SUSPICIOUS and not _acted_on(d, s.day.mid)]
+    waiting = [s for s in recent if s.final and s.result in SUSPICIOUS and not _acted_on(d, s.day.mid)]
     if waiting:
         oldest = min(waiting, key=lambda study: study.day)
         days = d.calendar.today - oldest.day.mid
         _put(d, "imaging.suspicious_open", True, oldest, oldest.result.replace("-", " "))
         _put(d, "imaging.suspicious_open_days", days, oldest)
         return
-    uncoded = [s for s in recent if s.result == UNKNOWN]
+    uncoded = [s for s in recent if s.pending or s.result == UNKNOWN]
     if uncoded:
         latest = max(uncoded, key=lambda study: study.day)
         note = "the report is not coded" if latest.final else "no final report"
@@ -193,7 +203,9 @@ def _put(d: Derivation, name: str, value: object, study: Study, note: str = "") 
 
 
 def _acted_on(d: Derivation, day: int) -> bool:
-    """An oncology referral or visit, or a cancer entered on the list, on or after the day of the result."""
+    """An oncology referral or visit, or a cancer entered on the list, on or after the day of the result. A
+    cancer that is past, entered again, is no answer to it.
+    """
     if any(
         "referral-cancer-oncology" in o.sets and o.day is not None and o.day.mid >= day
         for o in d.record.orders
@@ -201,6 +213,5 @@ def _acted_on(d: Derivation, day: int) -> bool:
         return True
     if any(e.start is not None and e.start.mid >= day for e in d.record.of("oncology-contact")):
         return True
-    active, past, _ = cancers(d)
-    dated = [entry.seen or entry.start for entry in (*active, *past)]
+    dated = [entry.seen or entry.start for entry in cancers(d)[0]]
     return any(when is not None and when.mid >= day for when in dated)

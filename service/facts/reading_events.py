@@ -169,6 +169,7 @@ def add_imaging(
             sets,
             day,
             final,
+            status in ("registered", "partial", "preliminary"),
             found,
             bool(concepts.codings(concluded)),
             encounter,

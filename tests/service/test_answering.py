@@ -161,7 +161,7 @@ def test_cards_are_for_clinicians(user: str | None, state: str) -> None:
 
 @pytest.mark.parametrize("hook", ["order-select", "order-sign"])
 def test_a_red_flag_of_another_hook_is_open_at_an_order(hook: str) -> None:
-    """The ESR rule shows its card when the chart is opened; at an order its red flag is there all the same."""
+    """The ESR rule has its card when the chart is opened; at an order its red flag is there all the same."""
     given = [patient(), condition(codes.LOW_BACK_PAIN, onset=60), lab(codes.ESR, 110, "mm/h", 5)]
     therapy = order("http://snomed.info/sct|91251008", id="d1")
     answer = decided_on(*given, hook=hook, drafts=[therapy])

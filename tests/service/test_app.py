@@ -240,8 +240,7 @@ async def test_a_preflight_is_answered_for_a_listed_origin_only(desk: Desk) -> N
 
 
 async def test_get_of_an_explanation_is_no_search_for_a_decision(desk: Desk) -> None:
-    guarded = {"admin_token": SecretStr("t" * 20)}
-    own = Desk(Settings(auth=False, **guarded), bundled_knowledge())
+    own = Desk(Settings(auth=False, admin_token=SecretStr("t" * 20)), bundled_knowledge())
     for one in (desk, own):
         for method in ("GET", "HEAD", "PUT"):
             response = await asked(one, method, "/decisions/explain")

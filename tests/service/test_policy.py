@@ -20,6 +20,7 @@ KNOWN_METS = "known-bone-mets-new-or-worsening-pain"
 MSCC = "mscc-cancer-neuro-signs"
 CAUDA = "cauda-equina-red-flags"
 BLOODS = "missing-baseline-bloods"
+ESR = "esr-crp-markedly-raised-persistent-pain"
 VERTEBRAL = "unexplained-vertebral-fracture-malignancy-check"
 IRRADIATED = "pelvic-rt-insufficiency-fracture"
 AXSPA = "suspected-axspa-route-to-rheum"
@@ -121,6 +122,34 @@ def test_care_already_under_way_silences_what_asks_for_it(
     assert suppressed(exempt, facts(given))[0] == "fired"
     for rule in CRITICAL:
         assert suppressed(rule, facts(given)) == ("fired", "critical", "")
+
+
+@pytest.mark.parametrize(
+    ("pain", "orders", "silenced"),
+    [
+        (BACK, ["imaging-mri-lumbar"], True),
+        (BACK, ["imaging-mri-pelvis-hip"], False),
+        (HIP, ["imaging-mri-pelvis-hip"], True),
+        (HIP, ["imaging-mri-lumbar"], False),
+        ({**BACK, **HIP}, ["imaging-mri-pelvis-hip"], True),
+        (HIP, ["lab-m-protein-spep"], False),
+    ],
+)
+def test_ordered_imaging_answers_only_for_where_it_hurts(
+    pain: Mapping[str, Any], orders: list[str], silenced: bool
+) -> None:
+    state = suppressed(ESR, facts({**pain, "orders.active": orders}))
+    assert (state[::2] == ("suppressed", "S4")) is silenced
+
+
+def test_a_grave_finding_is_not_answered_by_a_later_report_nobody_has_read() -> None:
+    found, unread = study("lumbar-spine", 60, "metastasis"), study("lumbar-spine", 5)
+    assert imaged(NEW_BACK, BACK, found, unread) == OPEN
+
+
+@pytest.mark.parametrize("result", ["", "metastasis"])
+def test_a_report_that_is_not_final_answers_nothing(result: str) -> None:
+    assert imaged(NEW_BACK, BACK, study("lumbar-spine", 5, result, pending=True)) == OPEN
 
 
 @pytest.mark.parametrize(

@@ -179,14 +179,26 @@ def test_free_text_is_never_read() -> None:
         ("corrected", "bone-metastasis"),
         ("appended", "bone-metastasis"),
         (None, "bone-metastasis"),
-        ("preliminary", None),
-        ("partial", None),
-        ("registered", None),
+        ("preliminary", "bone-metastasis"),
+        ("partial", "bone-metastasis"),
+        ("registered", "bone-metastasis"),
     ],
 )
-def test_only_a_final_report_concludes(status: str | None, result: str | None) -> None:
+def test_a_grave_conclusion_counts_as_soon_as_it_is_there(status: str | None, result: str | None) -> None:
     (one,) = studies(report(codes.MRI_LUMBAR, 20, conclusion=[codes.BONE_METASTASIS], status=status))
     assert one.get("result") == result
+    assert one["pending"] is (status in ("preliminary", "partial", "registered"))
+
+
+def test_a_preliminary_report_is_never_clean_and_gives_way_to_the_final_one() -> None:
+    early = report(codes.MRI_LUMBAR, 20, conclusion=[codes.NORMAL], status="preliminary")
+    (one,) = studies(early)
+    assert (one.get("result"), one["pending"]) == (None, True)
+    grave = report(codes.MRI_LUMBAR, 20, conclusion=[codes.BONE_METASTASIS], status="preliminary")
+    final = report(codes.MRI_LUMBAR, 20, conclusion=[codes.NORMAL])
+    for given in ([grave, final], [final, grave]):
+        (one,) = studies(*given)
+        assert (one.get("result"), one["pending"]) == ("normal", False)
 
 
 def test_of_two_reports_of_one_examination_the_more_serious_counts() -> None:

@@ -91,7 +91,7 @@ def test_a_draft_order_makes_an_order_hook_of_a_chart_view() -> None:
 
 def test_every_hook_is_about_something() -> None:
     """A context that is valid and empty would show what a hook does when nothing happens."""
-    assert HOOKS == tuple(REGISTRY)
+    assert tuple(REGISTRY) == HOOKS
     contexts = {hook: body(patient="demo-cord", hook=hook)["context"] for hook in HOOKS}
     assert contexts["encounter-start"]["encounterId"] == "playground"
     assert contexts["encounter-discharge"]["encounterId"] == "playground"
