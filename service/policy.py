@@ -37,6 +37,7 @@ _LUMBAR = frozenset({"lumbar-spine", "whole-spine"})
 _THORACIC = frozenset({"thoracic-spine", "whole-spine"})
 _SPINE = _LUMBAR | _THORACIC | {"sacroiliac"}
 _PELVIS = frozenset({"pelvis", "hip", "femur"})
+_ANYWHERE = frozenset({"abdomen", "chest", "whole-body"})
 _CLEAN = frozenset({"normal", "degenerative"})
 _LAST_TIERS = ("hospice", "terminal")
 
@@ -184,12 +185,14 @@ def _ordered(rule: Rule, facts: FactSet, today: dt.date) -> Reason | None:
 
 
 def _elsewhere(rule: Rule, facts: FactSet) -> set[str]:
-    """Key orders of imaging that cover none of the rule's pains: a hip's MRI is no answer for the back."""
+    """Key orders of imaging that cover none of the rule's pains: a hip's MRI is no answer for the back. The
+    abdomen is imaged for what may hurt elsewhere.
+    """
     painful = frozenset[str]().union(*(area for _, area in _areas(rule, facts)))
     return {
         name
         for name in rule.key_orders
-        if painful and name in MODALITIES and painful.isdisjoint(MODALITIES[name][1])
+        if painful and name in MODALITIES and painful.union(_ANYWHERE).isdisjoint(MODALITIES[name][1])
     }
 
 

@@ -66,7 +66,8 @@ def lowered_by(rule: Rule) -> Iterator[Json]:
     elif rule.key_imaging is not None:
         modality = rule.key_imaging.modalities[0]
         done = study(tuple(rule.key_imaging.regions), 9, modality=modality)
-        yield {"imaging.studies": [done], "pain.hip.current": True}
+        # MRI or CT answers for no bone pain, so that a card about it is not lowered.
+        yield {"imaging.studies": [done], "pain.hip.current": True, "pain.bone.current": False}
 
 
 @cache

@@ -132,7 +132,7 @@ def test_examinations_are_told_in_words() -> None:
         report(codes.MRI_LUMBAR, 60),
     ]
     told = detail(patient(), condition(codes.LOW_BACK_PAIN, onset=70), *reports)
-    assert "MRI of the lumbar spine (2026-11-05): metastasis" in told
+    assert "MRI of the lumbar spine (2026-11-05): bone metastasis" in told
     assert "MRI of the lumbar spine (2026-09-26): result not coded" in told
 
 

@@ -114,7 +114,7 @@ def test_a_rule_is_edited_and_its_problem_found(page: Page, address: str) -> Non
     assert "labs.ers.value >=" in chosen
     page.locator("#text").fill(yaml_of(ESR).replace("{value: 50.0,", "{value: 80.0,", 1))
     page.get_by_role("button", name="Run").click()
-    assert "17 of 33 pass" in page.locator(".edited").inner_text()
+    assert "Its own cases: 20 of 37 pass" in page.locator(".edited").inner_text()
     assert page.get_by_role("article").count() == 0
 
 
