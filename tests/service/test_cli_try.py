@@ -17,7 +17,6 @@ from service import demo
 from service.queries import plan
 from service.workbench import today
 from tests.conformance.loopback import loopback
-from tests.rules.bundles import bundled
 from tests.service.pages.visits import LOCAL, bundled
 from tests.service.searches import outcome, searchset
 from tests.service.terminal import tocsin
@@ -87,7 +86,7 @@ def test_a_patient_of_a_server_gets_cards_reasons_and_a_table(capsys: Terminal, 
     assert f"{URL}  FHIR R4 (4.0.1), Mock [2J" in out
     (line,) = [line for line in out.splitlines() if line.startswith("conditions ")]
     assert line.split()[:4] == ["conditions", "Condition?patient=…&_count=500", "answered", "1"]
-    labs = next(query for query in plan(bundled(), "patient-view") if query.key == "labs")
+    labs = next(query for query in plan(bundled().bundle, "patient-view") if query.key == "labs")
     assert f"code=({len(labs.listed)} codes)" in out
     assert "1 card at patient-view" in out
     assert f"FIRED  {ESR}" in out
