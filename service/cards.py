@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hooks import OVERRIDE_REASONS, Action, Card, Coding, Context, Filling, Link, Source, Suggestion, Template
-from rules.engine import CardText, Decision, Fact, FactSpec, Outcome, Rule, Span
+from rules.engine import CardText, Decision, Fact, FactSpec, OrderTemplate, Outcome, Rule, Span
 from service.facts.results import Result
 from service.policy import Shown, imaged_on, worded_at
 from service.resources import Resource
@@ -49,6 +49,7 @@ _MOST_TITLES = 2
 _ON_EVERY_CARD = ("cancer.suspected",)
 _ONSET = "onset of "
 _SINCE = "Days since"
+_FRESH_DAYS = 7
 _BACK = frozenset({"whole-spine", "thoracic-spine", "lumbar-spine", "sacroiliac"})
 _HIP = frozenset({"pelvis", "hip", "femur", "sacroiliac"})
 
@@ -255,7 +256,7 @@ class Writer:
         filling: Filling | None = None
         for name in self._where_it_hurts([name for name in map(self._fitting, rule.suggest) if name]):
             order = self.bundle.orders[name]
-            if placed.intersection(order.sets):
+            if placed.intersection(order.sets) or self._just_done(order, rule):
                 continue
             # Imaging that was done is to be read, not repeated; at the end of life the talk comes before
             # any order.
@@ -269,6 +270,16 @@ class Writer:
             ]
             made.append(Suggestion(order.says, self._uuid(rule.id, name), actions))
         return made
+
+    def _just_done(self, order: OrderTemplate, rule: Rule) -> bool:
+        """Whether the results of an order are a week old at most. What the rule rests on may be repeated."""
+        if not order.results:
+            return False
+        own = {_analyte(name) for name in self.bundle.programs[rule.id].facts}
+        if not own.isdisjoint(map(_analyte, order.results)):
+            return False
+        ages = [self.facts[name] for name in order.results]
+        return all(isinstance(age, int) and age <= _FRESH_DAYS for age in ages)
 
     def _fitting(self, name: str) -> str:
         """The order's name, its substitute's in pregnancy (S8), or empty where it does not fit the person."""
@@ -305,6 +316,10 @@ class Writer:
         if self.context.encounter_id is not None:
             members["encounter"] = {"reference": f"Encounter/{self.context.encounter_id}"}
         return Filling(members)
+
+
+def _analyte(fact: str) -> str:
+    return fact.rpartition(".")[0]
 
 
 def basis_url(public_url: str, rule_id: str) -> str:

@@ -115,7 +115,7 @@ class Bundle:
         """Facts that the hook's rules read, show or ask for; nothing else has to be extracted."""
         if hook not in self._needed:
             plan = self.schedule(hook)
-            names = {name for program in (*plan.first, *plan.second) for name in _facts_of(program)}
+            names = {name for program in (*plan.first, *plan.second) for name in self._facts_of(program)}
             names.update(name for program in plan.beside for name in program.facts)
             self._needed[hook] = frozenset(name for name in names if not self.vocabulary.spec(name).engine)
         return self._needed[hook]
@@ -140,21 +140,22 @@ class Bundle:
                 (second if reads_others else first).append(program)
         return Schedule(tuple(first), tuple(second), off, tuple(beside) if second else ())
 
+    def _facts_of(self, program: Program) -> Iterator[str]:
+        yield from program.facts
+        yield from program.rule.show
+        yield from program.rule.ask
+        for card in program.rule.card.values():
+            for text in card.texts:
+                yield from (name[5:] for name in placeholders(text) if name.startswith("fact:"))
+        for order in program.rule.suggest:
+            yield from self.orders[order].results
+
     def switched_off(self, rule: Rule) -> Reason | None:
         """Why the site does not run the rule; None when it does."""
         why = self.overlay.modules_off.get(rule.module)
         if why is not None:
             return Reason("MODULE", f"The {rule.module} rules are switched off at this site: {why}")
         return Reason("MODE", "Switched off at this site") if rule.mode == "off" else None
-
-
-def _facts_of(program: Program) -> Iterator[str]:
-    yield from program.facts
-    yield from program.rule.show
-    yield from program.rule.ask
-    for card in program.rule.card.values():
-        for text in card.texts:
-            yield from (name[5:] for name in placeholders(text) if name.startswith("fact:"))
 
 
 def load(

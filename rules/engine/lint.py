@@ -78,6 +78,11 @@ def _order_ids(file: RuleFile, rule: Rule, content: Content) -> Iterator[Problem
     for index, name in enumerate(rule.suggest):
         if name not in content.orders:
             yield file.document.problem("R027", f"no order is called {name}", ("suggest", index))
+            continue
+        for fact in content.orders[name].results:
+            if fact not in content.vocabulary:
+                message = f"the order {name} names a fact that does not exist: {fact}"
+                yield file.document.problem("R027", message, ("suggest", index))
 
 
 def _value_sets(file: RuleFile, rule: Rule, content: Content) -> Iterator[Problem]:

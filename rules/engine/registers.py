@@ -36,7 +36,8 @@ class Evidence(msgspec.Struct, frozen=True):
 
 class OrderTemplate(msgspec.Struct, frozen=True):
     """One suggestible order. `resources` are FHIR resources without subject and dates; `sets` the value sets
-    it satisfies when it is already active (S4); `in_pregnancy` the order to suggest instead (S8).
+    it satisfies when it is already active (S4); `in_pregnancy` the order to suggest instead (S8); `results`
+    the facts that say how old its results are.
     """
 
     says: str
@@ -47,6 +48,7 @@ class OrderTemplate(msgspec.Struct, frozen=True):
     regions: tuple[str, ...] = ()
     sex: str = ""
     in_pregnancy: str = ""
+    results: tuple[str, ...] = ()
 
 
 def read_evidence(file: FilePath) -> tuple[Mapping[str, Evidence], Document, list[Problem]]:

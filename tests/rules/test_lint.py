@@ -259,6 +259,7 @@ def test_everything_is_reported_at_once(tmp_path: Path) -> None:
         ("evidence.yaml", "  - id: E-ONE", f"  - {SECOND}\n  - id: E-ONE", "R004"),
         ("orders.yaml", "in_pregnancy: mri-spine", "in_pregnancy: mri-knee", "R027"),
         ("orders.yaml", "kind: imaging\n    modality", "kind: rumour\n    modality", "R002"),
+        ("orders.yaml", "kind: imaging\n", "kind: imaging\n    results: [labs.none.days]\n", "R027"),
         ("orders.yaml", "    sets: [imaging-mri-spine]\n    in_", "    sets: [none-such]\n    in_", "R028"),
         ("orders.yaml", "says: Order MRI of the spine", "says: Rule out metastasis by MRI", "R031"),
     ],

@@ -115,6 +115,20 @@ def test_imaging_is_offered_for_the_region_that_hurts(pain: str, offered: str, l
     assert left_out not in found
 
 
+@pytest.mark.parametrize(("days", "offered"), [(7, False), (8, True), (None, True)])
+def test_a_test_that_was_just_done_is_not_offered(days: int | None, offered: bool) -> None:
+    blood_count = [lab(codes.HAEMOGLOBIN, 130, "g/L", days)] if days is not None else []
+    card = only_card(decided_on(*LASTING, lab(codes.ESR, 110, "mm/h", 5), *blood_count))
+    assert ("Order a full blood count" in labels(card)) is offered
+
+
+def test_what_a_card_rests_on_may_be_repeated() -> None:
+    raised = [lab(codes.ESR, 40, "mm/h", 2), lab(codes.CRP, 30, "mg/L", 2)]
+    card = only_card(decided_on(*LASTING, *raised))
+    assert card.extension["org.tocsin.findings"][0]["rule"] == "esr-crp-moderately-raised-persistent-pain"
+    assert "Order ESR and CRP" in labels(card)
+
+
 def test_a_total_calcium_without_albumin_is_shown_as_it_was_recorded() -> None:
     text = detail(*LASTING, lab(codes.CALCIUM, 14, "mg/dL", 1))
     assert f"calcium 14 mg/dL (total, no albumin) ({ago(1)})" in text
