@@ -24,6 +24,7 @@ PublicKey = RSAKey | ECKey
 _Members = dict[str, str | list[str]]
 
 _MAX_KEYS = 100
+_UNREADABLE = "keys-file"
 _MIN_RSA_BITS = 2048
 _PUBLIC_MEMBERS = {"RSA": ("kty", "n", "e"), "EC": ("kty", "crv", "x", "y")}
 _KTY_OF = {"RS": "RSA", "PS": "RSA", "ES": "EC"}
@@ -161,7 +162,8 @@ class FileKeys:
     async def find(self, kid: str, alg: str, now: float) -> PublicKey | None:
         try:
             stamp = self._stamp_now()
-            if stamp != self._stamp:
+            # A file that could not be read may be as it was when it can be: only its rights were mended.
+            if stamp != self._stamp or self.failing == _UNREADABLE:
                 self._stamp = stamp
                 self._keys = self._read()
                 self.failing = ""
@@ -176,14 +178,14 @@ class FileKeys:
         try:
             status = self._path.stat()
         except OSError as error:
-            raise KeysError("keys-file") from error
+            raise KeysError(_UNREADABLE) from error
         return status.st_mtime_ns, status.st_size, status.st_ino
 
     def _read(self) -> KeySet:
         try:
             return parse_keys(self._path.read_bytes())
         except OSError as error:
-            raise KeysError("keys-file") from error
+            raise KeysError(_UNREADABLE) from error
 
 
 class FetchLimits(msgspec.Struct, frozen=True, kw_only=True):

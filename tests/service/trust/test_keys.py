@@ -167,6 +167,26 @@ async def test_a_key_file_broken_by_a_change_leaves_the_last_good_keys(tmp_path:
     assert keys.failing == ""
 
 
+async def test_a_key_file_is_read_again_when_only_its_rights_were_mended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As root every file can be read, so the refusal is made here."""
+    file = tmp_path / "keys.json"
+    _write(file, json.dumps(jwks(ec_key())).encode(), 1000)
+    keys = FileKeys(file)
+    _write(file, json.dumps(jwks(ec_key("ec-2"))).encode(), 2000)
+
+    def refused(path: Path) -> bytes:
+        raise PermissionError
+
+    with monkeypatch.context() as closed:
+        closed.setattr(Path, "read_bytes", refused)
+        assert await keys.find("ec-1", "ES384", START) is not None
+        assert keys.failing == "keys-file"
+    assert await keys.find("ec-2", "ES384", START) is not None
+    assert keys.failing == ""
+
+
 def test_a_key_file_that_is_unusable_from_the_start_is_said_at_once(tmp_path: Path) -> None:
     with pytest.raises(KeysError, match="keys-file"):
         FileKeys(tmp_path / "none.json")
