@@ -186,14 +186,15 @@ def _ordered(rule: Rule, facts: FactSet, today: dt.date) -> Reason | None:
 
 def _elsewhere(rule: Rule, facts: FactSet) -> set[str]:
     """Key orders of imaging that cover none of the rule's pains: a hip's MRI is no answer for the back. The
-    abdomen is imaged for what may hurt elsewhere.
+    abdomen is imaged for what may hurt elsewhere. A rule none of whose orders is where it hurts asks about
+    one place.
     """
     painful = frozenset[str]().union(*(area for _, area in _areas(rule, facts)))
-    return {
-        name
-        for name in rule.key_orders
-        if painful and name in MODALITIES and painful.union(_ANYWHERE).isdisjoint(MODALITIES[name][1])
-    }
+    if not painful:
+        return set()
+    imaging = {name for name in rule.key_orders if name in MODALITIES}
+    apart = {name for name in imaging if painful.union(_ANYWHERE).isdisjoint(MODALITIES[name][1])}
+    return apart if apart != imaging else set()
 
 
 def _imaged(rule: Rule, facts: FactSet, today: dt.date) -> Reason | None:
@@ -288,7 +289,8 @@ def _newest(
     ]
     if not usable:
         return None
-    newest: Mapping[str, Any] = min(usable, key=lambda study: study["days"])
+    # Of two of one day the one that nobody has read.
+    newest: Mapping[str, Any] = min(usable, key=lambda study: (study["days"], study.get("result") in _CLEAN))
     if newest.get("result") in _CLEAN:
         return newest
     # What an earlier examination found is not gone because a later one has no result yet.

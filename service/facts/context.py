@@ -197,8 +197,9 @@ def _immunosuppressed(d: Derivation) -> None:
 
 
 def _fractures(d: Derivation) -> None:
-    pathological = d.diagnosis("pathological-fracture-neoplastic", window=180, even_over=True)
-    d.put_diagnosis("fracture.pathological", pathological)
+    name = "pathological-fracture-neoplastic"
+    pathological = d.diagnosis(name, window=180, even_over=True)
+    d.put_diagnosis("fracture.pathological", _or_standing(d, pathological, name))
     vertebral = d.diagnosis("vertebral-fracture", window=180, even_over=True)
     d.put_diagnosis("fracture.vertebral", vertebral)
     if vertebral[1]:
@@ -212,13 +213,21 @@ def _fractures(d: Derivation) -> None:
             d.put("fracture.unexplained", any_of(pathological[0], vertebral[0]), found)
 
 
+def _or_standing(d: Derivation, recent: Finding, name: str) -> Finding:
+    """A recent diagnosis, or one of whatever day that is still active on the problem list."""
+    active = [entry for entry in d.diagnosis(name)[1] if entry.active]
+    return (True, active) if active and not recent[0] else recent
+
+
 def _injured(d: Derivation, fractures: list[Evidence]) -> bool:
-    """Whether an injury is on record within 30 days before one of the fractures; a later one is no cause."""
+    """Whether an injury is on record within 30 days before one of the fractures; a later one is no cause, but
+    one may be written down a day late.
+    """
     broken, hurt = (
         [day.mid for entry in entries if entry.present and (day := dated(entry)) is not None]
         for entries in (fractures, d.record.of("trauma-recent"))
     )
-    return any(0 <= fracture - injury <= 30 for fracture in broken for injury in hurt)
+    return any(-1 <= fracture - injury <= 30 for fracture in broken for injury in hurt)
 
 
 def _examination(d: Derivation) -> None:

@@ -218,7 +218,7 @@ def _corrected(d: Derivation, window: int, *, preliminary: bool) -> list[Result]
         for total in d.record.newest("calcium-total", window)
         if total.day.mid not in days
     ]
-    better = [*reported, *(total for total in totals if not isinstance(total.value, Span))]
+    better = [*reported, *(total for total in totals if not total.without_albumin)]
     readable = any(result.value is not None and (preliminary or not result.pending) for result in better)
     return sorted(better if readable else [*reported, *totals], key=lambda result: -result.day.mid)
 
@@ -283,13 +283,14 @@ def _new_rise(d: Derivation, result: Result, upper_limits: Mapping[str, float]) 
     """
     limit = result.high or upper_limits.get(result.analyte)
     value = result.value
-    if not isinstance(value, float):
+    if value is None:
         return None
     before = _value_before(d, result)
     if before is None:
-        return True if result.flag == "H" else False if limit is not None and value <= limit else None
-    above = value > limit if limit is not None else result.flag == "H" if result.flag else None
-    return False if above is False or value < 1.3 * before else above
+        return True if result.flag == "H" else False if limit and less_or_equal(value, limit) else None
+    above = less(limit, value) if limit is not None else result.flag == "H" if result.flag else None
+    risen = less_or_equal(1.3 * before, value)
+    return False if above is False or risen is False else above if risen else None
 
 
 def _value_before(d: Derivation, result: Result) -> float | None:

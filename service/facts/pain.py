@@ -297,21 +297,19 @@ def _rising(scores: list[Score], d: Derivation) -> Finding:
 
 
 def _visit_days(d: Derivation) -> list[Evidence]:
-    """Three different days within 30 on which one region's pain was coded; same-day copies count once.
+    """Three different days within 30 on which pain of any region was coded; same-day copies count once.
 
     The day of a Condition is its onset: an old pain written down again is no new one (decision 27).
     """
+    days: dict[int, Evidence] = {}
     for region, sets in REGIONS.items():
-        entries: dict[int, Evidence] = {}
         for entry in _entries(d, region, sets):
             day = dated(entry)
             if entry.kind not in _CODED_AT_VISITS:
                 continue
             if entry.present and day is not None and not day.imprecise and d.calendar.within(day, 30):
-                entries.setdefault(day.mid, entry)
-        if len(entries) >= 3:
-            return list(entries.values())
-    return []
+                days.setdefault(day.mid, entry)
+    return list(days.values()) if len(days) >= 3 else []
 
 
 def _opioid_steps(d: Derivation) -> list[Evidence]:

@@ -178,20 +178,30 @@ class Corrected(Result):
         self._albumin = albumin
         self._limits = None, None
 
+    @property
+    def without_albumin(self) -> bool:
+        """Whether no albumin was found for it."""
+        return self._albumin(self.day.mid) is None
+
     def _read(self) -> tuple[float | Span | None, str]:
         """corrected = total + 0.02 x (40 - albumin), mmol/L."""
-        value, reason = super()._read()
-        if not isinstance(value, float):
-            return None, reason or "a limit, not a number"
+        total, reason = super()._read()
+        if total is None:
+            return None, reason
         albumin = self._albumin(self.day.mid)
-        if albumin is None:
-            return Span(_corrected(value, _ALBUMIN_MOST), _corrected(value, _ALBUMIN_LEAST), value), ""
-        return _corrected(value, albumin), ""
+        if isinstance(total, float) and albumin is not None:
+            return _corrected(total, albumin), ""
+        if isinstance(total, float):
+            total = Span(total, total, total)
+        least, most = (albumin, albumin) if albumin is not None else (_ALBUMIN_LEAST, _ALBUMIN_MOST)
+        low, high = _corrected(total.low, most), _corrected(total.high, least)
+        middle = _corrected(total.mid, albumin if albumin is not None else 40.0)
+        return Span(low, high, middle, total.low_open, total.high_open), ""
 
     @property
     def recorded(self) -> str:
         """The total it was worked out from."""
-        return f"{self.raw} (total, no albumin)" if isinstance(self.value, Span) else f"{self.raw} (total)"
+        return f"{self.raw} (total, no albumin)" if self.without_albumin else f"{self.raw} (total)"
 
 
 def _corrected(total: float, albumin: float) -> float:

@@ -142,6 +142,18 @@ def test_ordered_imaging_answers_only_for_where_it_hurts(
     assert (state[::2] == ("suppressed", "S4")) is silenced
 
 
+@pytest.mark.parametrize("pain", ["pain.lumbar.current", "pain.radicular.current", "pain.back.current"])
+def test_the_one_place_a_rule_asks_about_answers_wherever_it_hurts(pain: str) -> None:
+    given = {**BACK, pain: True, "orders.active": ["imaging-mri-sacroiliac"]}
+    assert "imaging-mri-sacroiliac" in bundled().rules[AXSPA].key_orders
+    assert suppressed(AXSPA, facts(given))[::2] == ("suppressed", "S4")
+
+
+def test_of_two_examinations_of_one_day_the_unread_one_counts() -> None:
+    pair = [study("lumbar-spine", 3), study(("whole-spine", "lumbar-spine"), 3, "degenerative")]
+    assert imaged(NEW_BACK, BACK, *pair) == imaged(NEW_BACK, BACK, *pair[::-1]) == UNREAD
+
+
 def test_a_grave_finding_is_not_answered_by_a_later_report_nobody_has_read() -> None:
     found, unread = study("lumbar-spine", 60, "metastasis"), study("lumbar-spine", 5)
     assert imaged(NEW_BACK, BACK, found, unread) == OPEN

@@ -244,14 +244,23 @@ def test_a_fracture_counts_for_180_days_even_when_healed(days: int, expected: bo
     ]
     facts = facts_of(given)
     assert facts["fracture.vertebral"] is expected
-    assert facts["fracture.pathological"] is expected
+    assert facts["fracture.pathological"] is (expected or clinical == "active")
     assert facts["fracture.unexplained"] is expected
+
+
+def test_an_active_pathological_fracture_counts_whatever_its_day() -> None:
+    """The rule of the hip sets it no window, and asks for no date."""
+    over = condition(codes.PATHOLOGICAL_FRACTURE, clinical="resolved")
+    assert facts_of([over])["fracture.pathological"] is None
+    undated = condition(codes.PATHOLOGICAL_FRACTURE, clinical="active")
+    assert facts_of([undated])["fracture.pathological"] is True
+    assert facts_of([undated])["fracture.unexplained"] is None
 
 
 def test_a_fracture_counts_by_its_onset_not_by_its_record() -> None:
     given = [
-        condition(codes.VERTEBRAL_FRACTURE, onset=181, recorded=3),
-        condition(codes.PATHOLOGICAL_FRACTURE, onset=181, recorded=3),
+        condition(codes.VERTEBRAL_FRACTURE, onset=181, recorded=3, clinical="resolved"),
+        condition(codes.PATHOLOGICAL_FRACTURE, onset=181, recorded=3, clinical="resolved"),
     ]
     facts = facts_of(given)
     assert facts["fracture.vertebral"] is False
@@ -281,7 +290,8 @@ def test_a_fracture_without_a_date_is_unknown() -> None:
         ([condition(codes.FALL, onset=50)], False),
         ([condition(codes.FALL, onset=80)], False),
         ([condition(codes.FALL, onset=81)], True),
-        ([condition(codes.FALL, onset=49)], True),
+        ([condition(codes.FALL, onset=49)], False),
+        ([condition(codes.FALL, onset=48)], True),
         ([condition(codes.FALL, onset=20)], True),
         ([observation(codes.FALL, 50, **NO)], True),
         ([condition(codes.FALL)], True),

@@ -197,6 +197,15 @@ def test_a_total_calcium_without_albumin_is_a_range() -> None:
     assert value.note == "14 mg/dL (total, no albumin)"
 
 
+def test_a_total_calcium_above_a_limit_stays_above_it() -> None:
+    given = [lab(codes.CALCIUM, 3.5, "mmol/L", 2, comparator=">"), lab(codes.ALBUMIN, 35, "g/L", 0)]
+    older = lab(codes.CALCIUM_CORRECTED, 2.4, "mmol/L", 3)
+    for more in ([], [older]):
+        value = facts_of([*given, *more])["labs.calcium_corrected.reported"]
+        assert isinstance(value, Span)
+        assert value.low == 3.6
+
+
 def test_a_total_without_albumin_gives_way_to_any_better_result() -> None:
     given = [lab(codes.CALCIUM_CORRECTED, 3.2, "mmol/L", 3), lab(codes.CALCIUM, 2.4, "mmol/L", 1)]
     assert facts_of(given)["labs.calcium_corrected.value"] == 3.2

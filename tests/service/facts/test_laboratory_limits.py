@@ -159,6 +159,16 @@ def test_creatinine_rose_by_30_percent_over_the_last_value_30_to_400_days_earlie
 
 
 @pytest.mark.parametrize(
+    ("value", "comparator", "risen"), [(900, ">", True), (110, ">", None), (100, "<", False)]
+)
+def test_a_creatinine_beyond_a_limit_is_compared_by_its_ends(
+    value: float, comparator: str, risen: bool | None
+) -> None:
+    now = creatinine(value, 5, high=104, comparator=comparator)
+    assert facts_of([now, creatinine(100, 60)])["labs.creatinine.new_rise"] is risen
+
+
+@pytest.mark.parametrize(
     ("now", "before", "risen"),
     [
         (creatinine(100, 5, high=104), [creatinine(60, 60)], False),

@@ -203,12 +203,13 @@ def test_decision_27_observations_are_no_visits() -> None:
     assert facts_of(said)["pain.progressive"] is None
 
 
-def test_visits_for_different_regions_do_not_add_up() -> None:
+@pytest.mark.parametrize(("third", "worse"), [(codes.BONE_PAIN, True), (codes.FEVER, None)])
+def test_decision_27_days_of_any_pain_add_up(third: str, worse: bool | None) -> None:
     visits = [
         encounter(days, reason=[code])
-        for days, code in enumerate([codes.HIP_PAIN, codes.FEVER, codes.BONE_PAIN])
+        for days, code in enumerate([codes.HIP_PAIN, codes.LOW_BACK_PAIN, third])
     ]
-    assert facts_of(visits)["pain.progressive"] is None
+    assert facts_of(visits)["pain.progressive"] is worse
 
 
 @pytest.mark.parametrize(

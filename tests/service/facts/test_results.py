@@ -1,3 +1,5 @@
+import math
+
 import msgspec
 import pytest
 
@@ -102,10 +104,10 @@ def test_a_calcium_without_an_albumin_is_what_any_albumin_leaves() -> None:
     assert corrected.recorded == "2.6 mmol/L (total, no albumin)"
 
 
-def test_a_calcium_with_a_comparator_is_not_corrected() -> None:
+def test_a_calcium_with_a_comparator_is_corrected_at_both_ends() -> None:
     total = result("calcium-total", lab(codes.CALCIUM, 3, "mmol/L", 3, comparator=">"))
-    assert isinstance(total.value, Span)
-    assert Corrected(total, lambda day: 40.0).value is None
+    assert Corrected(total, lambda day: 30.0).value == Span(3.2, math.inf, 3.2, low_open=True)
+    assert Corrected(total, lambda day: None).value == Span(2.6, math.inf, 3.0, low_open=True)
 
 
 @pytest.mark.parametrize(
