@@ -28,6 +28,6 @@ def test_a_changed_number_is_seen_in_the_playground(repository: Path) -> None:
         assert page.get_by_role("heading", name="1 card at patient-view").is_visible()
         run_with(page, changed)
         assert page.get_by_role("heading", name="No cards at patient-view").is_visible()
-        assert f"{passing} of {cases} pass" in page.get_by_role("status").inner_text()
+        assert f"{passing} of {cases} pass" in page.locator(".edited").inner_text()
         run_with(page, beyond)
         assert re.search(r"Line \d+: esr_high", page.get_by_role("alert").inner_text())
