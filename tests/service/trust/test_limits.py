@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from structlog.testing import capture_logs
 
 from service.errors import BodyTooLarge, Overloaded, RateLimited, answer
+from service.logs import configure
 from service.trust.clients import CallLimits, Client
 from service.trust.limits import BodyLimit, Throttle
 from tests.service.trust.signing import client
@@ -77,6 +78,7 @@ async def test_a_longer_content_length_is_refused_before_anything_is_read(length
 
 
 async def test_a_refusal_before_anything_is_read_is_logged() -> None:
+    configure("info")
     with capture_logs() as lines:
         await _post("/_ignores", b"never read", content_length="11")
     assert lines == [{"event": "refused", "log_level": "info", "code": "body-too-large", "status": 413}]
