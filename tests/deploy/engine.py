@@ -20,7 +20,7 @@ from urllib.request import Request, urlopen
 
 __all__ = ["IMAGE", "Engine", "Reply", "call", "free_port", "missing"]
 
-_TOOLS = ("buildah", "podman", "runc", "mmdebstrap")
+_TOOLS = ("buildah", "podman", "runc", "catatonit", "mmdebstrap")
 _SUITE = "bookworm"
 _BASE = f"localhost/tocsin-base:{_SUITE}"
 _OTHERS = f"localhost/tocsin-others:{_SUITE}"
