@@ -273,13 +273,11 @@ class Writer:
 
     def _just_done(self, order: OrderTemplate, rule: Rule) -> bool:
         """Whether the results of an order are a week old at most. What the rule rests on may be repeated."""
-        if not order.results:
+        ages = [self.facts[name] for name in order.results]
+        if not ages or not all(isinstance(age, int) and age <= _FRESH_DAYS for age in ages):
             return False
         own = {_analyte(name) for name in self.bundle.programs[rule.id].facts}
-        if not own.isdisjoint(map(_analyte, order.results)):
-            return False
-        ages = [self.facts[name] for name in order.results]
-        return all(isinstance(age, int) and age <= _FRESH_DAYS for age in ages)
+        return own.isdisjoint(map(_analyte, order.results))
 
     def _fitting(self, name: str) -> str:
         """The order's name, its substitute's in pregnancy (S8), or empty where it does not fit the person."""

@@ -177,9 +177,10 @@ def _referred(rule: Rule, facts: FactSet, today: dt.date) -> Reason | None:
 def _ordered(rule: Rule, facts: FactSet, today: dt.date) -> Reason | None:
     if "S4" not in rule.suppression or rule.urgency == "critical":
         return None
-    keys = set(rule.key_orders) - _elsewhere(rule, facts)
+    keys = set(rule.key_orders)
     for name, where in (("orders.active", "already active"), ("orders.draft", "being entered now")):
-        if keys.intersection(facts[name] or ()):
+        placed = keys.intersection(facts[name] or ())
+        if placed and placed - _elsewhere(rule, facts):
             return Reason("S4", f"The key order is {where}", sources=facts.get(name).sources)
     return None
 

@@ -51,16 +51,6 @@ _ANALYTES = (
     _analyte("plasma_viscosity", 90, "high"),
     _analyte("haemoglobin", 180, "low"),
     _analyte("calcium_corrected", 90, "high"),
-    # The critical rule takes a preliminary result; the others must not (units-thresholds.yaml policy).
-    Analyte(
-        "calcium-corrected",
-        90,
-        "high",
-        True,
-        "labs.calcium_corrected.reported",
-        "labs.calcium_corrected.reported_days",
-        "",
-    ),
     _analyte("calcium_ionised", 30, "high", preliminary=True),
     _analyte("alp", 180, "high"),
     _analyte("psa", 365, "high"),
@@ -73,6 +63,18 @@ _ANALYTES = (
 )
 
 
+# The critical rule takes a preliminary result; the others must not (units-thresholds.yaml policy).
+_REPORTED = Analyte(
+    "calcium-corrected",
+    90,
+    "high",
+    True,
+    "labs.calcium_corrected.reported",
+    "labs.calcium_corrected.reported_days",
+    "",
+)
+
+
 def derive(d: Derivation, upper_limits: Mapping[str, float]) -> None:
     """`upper_limits` are the site's default upper limits of normal by analyte, in canonical units."""
     present = set(d.record.analytes)
@@ -81,6 +83,8 @@ def derive(d: Derivation, upper_limits: Mapping[str, float]) -> None:
     for analyte in _ANALYTES:
         if analyte.name in present:
             _one(d, analyte, _results(d, analyte), upper_limits)
+    if _CORRECTED in present:
+        _reported(d, upper_limits)
     if not present.isdisjoint(_CALCIUM) and "labs.calcium.on_file" in d.wanted:
         _on_file(
             d, "labs.calcium.on_file", chain.from_iterable(d.record.newest(n, ON_FILE_DAYS) for n in _CALCIUM)
@@ -95,6 +99,11 @@ def derive(d: Derivation, upper_limits: Mapping[str, float]) -> None:
 
 
 _CALCIUM = ("calcium-total", _CORRECTED, "calcium-ionised")
+_FINAL = {
+    _REPORTED.value: "labs.calcium_corrected.value",
+    _REPORTED.days: "labs.calcium_corrected.days",
+}
+_CORRECTING = ("calcium-total", _CORRECTED, "albumin")
 _PARAPROTEIN = ("m-protein", "free-light-chain-ratio")
 
 
@@ -121,6 +130,19 @@ def _one(d: Derivation, analyte: Analyte, results: _Results, upper_limits: Mappi
     derived = _DERIVED.get(analyte.name)
     if derived is not None and derived[0] in d.wanted:
         _put(d, derived[0], derived[1](d, chosen, upper_limits), chosen)
+
+
+def _reported(d: Derivation, upper_limits: Mapping[str, float]) -> None:
+    """The corrected calcium with preliminary results; without any it is the one of the others."""
+    window = _REPORTED.window + ALBUMIN_DAYS
+    waiting = any(result.pending for name in _CORRECTING for result in d.record.newest(name, window))
+    if waiting or not d.wanted.issuperset(_FINAL.values()):
+        _one(d, _REPORTED, _results(d, _REPORTED), upper_limits)
+        return
+    for name, final in _FINAL.items():
+        fact = d.facts.get(final)
+        if name in d.wanted:
+            d.facts.set(name, fact.value, date=fact.date, sources=fact.sources, note=fact.note)
 
 
 def _results(d: Derivation, analyte: Analyte) -> _Results:

@@ -206,6 +206,15 @@ def test_a_total_calcium_above_a_limit_stays_above_it() -> None:
         assert value.low == 3.6
 
 
+def test_the_calcium_of_the_critical_rule_needs_no_other_fact() -> None:
+    wanted = frozenset({"labs.calcium_corrected.reported", "labs.calcium_corrected.reported_days"})
+    facts = facts_of([lab(codes.CALCIUM_CORRECTED, 3.2, "mmol/L", 3)], wanted=wanted)
+    assert (facts["labs.calcium_corrected.reported"], facts["labs.calcium_corrected.reported_days"]) == (
+        3.2,
+        3,
+    )
+
+
 def test_a_total_without_albumin_gives_way_to_any_better_result() -> None:
     given = [lab(codes.CALCIUM_CORRECTED, 3.2, "mmol/L", 3), lab(codes.CALCIUM, 2.4, "mmol/L", 1)]
     assert facts_of(given)["labs.calcium_corrected.value"] == 3.2
