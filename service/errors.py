@@ -8,8 +8,7 @@
 
 An answer says what is wrong in one sentence and what to do next. It never repeats input: the only parts that
 vary are names of members and prefetch keys, dropped unless they look like names, the place of a byte, and
-reasons from a list of ours. Design rules 6
-and 7; RSP-07 (OperationOutcome on every error), SEC-14 (401 without detail) of the conformance notes.
+reasons from a list of ours. Design rules 6 and 7; RSP-07 and SEC-14 of the conformance notes.
 """
 
 import re
