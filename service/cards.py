@@ -16,7 +16,7 @@ from typing import Any
 from hooks import OVERRIDE_REASONS, Action, Card, Coding, Context, Filling, Link, Source, Suggestion, Template
 from rules.engine import CardText, Decision, Fact, FactSpec, OrderTemplate, Outcome, Rule, Span
 from service.facts.results import Result
-from service.policy import Shown, imaged_on, worded_at
+from service.policy import Shown, elsewhere, imaged_on, worded_at
 from service.resources import Resource
 from service.wording import (
     basis,
@@ -289,20 +289,16 @@ class Writer:
         return name
 
     def _where_it_hurts(self, names: Sequence[str]) -> Sequence[str]:
-        """Of several regions to image, those that hurt; all of them when none does."""
+        """Of several regions to image, those that hurt."""
         facts, orders = self.facts, self.bundle.orders
-        painful: set[str] = set()
+        painful: frozenset[str] = frozenset()
         if facts["pain.back.current"]:
             painful |= _BACK
         if facts["pain.hip.current"] or facts["pain.pelvic.current"]:
             painful |= _HIP
-        elsewhere = {
-            name
-            for name in names
-            if orders[name].kind == "imaging" and painful.isdisjoint(orders[name].regions)
-        }
-        imaging = {name for name in names if orders[name].kind == "imaging"}
-        return names if elsewhere == imaging else [name for name in names if name not in elsewhere]
+        imaging = {name: orders[name].regions for name in names if orders[name].kind == "imaging"}
+        apart = elsewhere(painful, imaging)
+        return [name for name in names if name not in apart]
 
     def _filling(self, rule: Rule) -> Filling:
         """What this call adds to an order template: subject, visit, date, and the reason."""

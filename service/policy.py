@@ -9,7 +9,7 @@ rules.yaml suppression_codes and merge_policy; decisions 9, 17, 30, 31 and 34 on
 """
 
 import datetime as dt
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -24,6 +24,7 @@ __all__ = [
     "between_phases",
     "case_policy",
     "coverage",
+    "elsewhere",
     "fold",
     "imaged_on",
     "suppress",
@@ -186,16 +187,19 @@ def _ordered(rule: Rule, facts: FactSet, today: dt.date) -> Reason | None:
 
 
 def _elsewhere(rule: Rule, facts: FactSet) -> set[str]:
-    """Key orders of imaging that cover none of the rule's pains: a hip's MRI is no answer for the back. The
-    abdomen is imaged for what may hurt elsewhere. A rule none of whose orders is where it hurts asks about
-    one place.
-    """
+    """Key orders of imaging that cover none of the rule's pains: a hip's MRI is no answer for the back."""
     painful = frozenset[str]().union(*(area for _, area in _areas(rule, facts)))
-    if not painful:
-        return set()
-    imaging = {name for name in rule.key_orders if name in MODALITIES}
-    apart = {name for name in imaging if painful.union(_ANYWHERE).isdisjoint(MODALITIES[name][1])}
-    return apart if apart != imaging else set()
+    return elsewhere(painful, {name: MODALITIES[name][1] for name in rule.key_orders if name in MODALITIES})
+
+
+def elsewhere(painful: frozenset[str], imaging: Mapping[str, Iterable[str]]) -> set[str]:
+    """Of imaging by name with its regions, what covers nothing that hurts.
+
+    The abdomen, chest or whole body is imaged for what may hurt elsewhere. Where none covers a pain, or
+    nobody knows where it hurts, one place is asked about and all of them stand.
+    """
+    apart = {name for name, regions in imaging.items() if (painful | _ANYWHERE).isdisjoint(regions)}
+    return apart if painful and apart != imaging.keys() else set()
 
 
 def _imaged(rule: Rule, facts: FactSet, today: dt.date) -> Reason | None:

@@ -14,6 +14,7 @@ from service.answering import Answer
 from service.cards import TOPIC_SYSTEM
 from service.knowledge import Knowledge
 from service.outcomes import Outcome, State
+from service.policy import elsewhere
 from service.wording import escape
 from tests.service.calls import bundled_knowledge, context_of, decided_on, knowledge_of, only_card, states
 from tests.service.facts import codes
@@ -113,6 +114,18 @@ def test_imaging_is_offered_for_the_region_that_hurts(pain: str, offered: str, l
     found = labels(only_card(decided_on(*given)))
     assert offered in found
     assert left_out not in found
+
+
+def test_imaging_of_chest_or_abdomen_is_offered_wherever_it_hurts() -> None:
+    bundle = bundled_knowledge().bundle
+    away = {"chest", "abdomen", "whole-body"}
+    found = 0
+    for rule in bundle.rules.values():
+        imaging = {name: bundle.orders[name].regions for name in rule.suggest if bundle.orders[name].modality}
+        left_out = elsewhere(frozenset({"lumbar-spine", "whole-spine"}), imaging)
+        assert all(away.isdisjoint(imaging[name]) for name in left_out)
+        found += len(left_out)
+    assert found
 
 
 @pytest.mark.parametrize(("days", "offered"), [(7, False), (8, True), (None, True)])
